@@ -1,0 +1,35 @@
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+FASHION_MNIST := data/raw/FashionMNIST/raw
+
+.PHONY: help repro test lint data clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed, got " + sys.version.split()[0]'
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+data: $(VENV)/installed ## Fetch Fashion-MNIST
+	$(VENV)/bin/python -m pipeline.datasets.fetch $(FASHION_MNIST)
+
+repro: $(VENV)/installed data ## Run the whole pipeline: data, stages, report
+	dvc repro
+	@printf '\n%s\n' 'The report:     data/report/report.md' \
+	  'Compare runs:   $(VENV)/bin/mlflow ui   then open http://127.0.0.1:5000' \
+	  'Metrics:        $(VENV)/bin/dvc metrics show'
+
+test: $(VENV)/installed ## Run linters, the type checker and all tests
+	ruff check
+	ruff format --check
+	mypy
+	lint-imports
+	pytest
+
+clean: ## Remove the environment and everything that stages made, but not dvc.lock
+	rm -rf $(VENV) .work mlruns mlflow.db* data/*/

@@ -1,0 +1,220 @@
+"""Where each artifact lies, its typed load and its atomic save."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from pipeline.datasets.loaders import ImageSet
+from pipeline.errors import UserError
+from pipeline.files import write_aside
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What prepare-data gives.
+
+    Attributes:
+        manifest: columns row, split (train, validation, test, source-validation), label, path.
+        classes: names of the target classes, in label order.
+        source_folders: folder names of the source-validation split, in its label order.
+        images: uint8 [N, side, side, 3], row for row as in the manifest, memory-mapped.
+    """
+
+    manifest: pd.DataFrame
+    classes: list[str]
+    source_folders: list[str]
+    images: np.ndarray
+
+    def split(self, name: str) -> ImageSet:
+        """The images of one split, in the manifest's order."""
+        part = self.manifest[self.manifest["split"] == name]
+        return ImageSet(
+            self.images, part["row"].to_numpy(np.int64), part["label"].to_numpy(np.int64)
+        )
+
+
+@dataclass(frozen=True)
+class SplitLogits:
+    """Source logits [N, source] float32, labels [N] and image rows [N] of one split."""
+
+    logits: Tensor
+    labels: Tensor
+    rows: Tensor
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What calibrate found; negative log-likelihoods in nats, errors in [0, 1].
+
+    Attributes:
+        temperature: T > 0 of the source model.
+        method: as in params.yaml.
+        at_bound: the optimum lies on the bound of the search.
+        nll_before, nll_after, ece_before, ece_after: at T = 1 and at T.
+    """
+
+    temperature: float
+    method: str
+    at_bound: bool
+    nll_before: float
+    nll_after: float
+    ece_before: float
+    ece_after: float
+
+
+@dataclass(frozen=True)
+class Best:
+    """What tune chose, or passed on.
+
+    Attributes:
+        source_weight: lambda >= 0.
+        temperature: T > 0 of the source model.
+        trials: finished trials behind the choice; 0 where params.yaml's values were passed on.
+        validation_nll, vanilla_validation_nll: of the winner and of weight 0, in nats; None
+            where no trial ran.
+    """
+
+    source_weight: float
+    temperature: float
+    trials: int
+    validation_nll: float | None
+    vanilla_validation_nll: float | None
+
+
+class Store:
+    """The artifacts below <root>/data, one folder a stage.
+
+    Every load raises UserError naming the stage that makes a missing artifact; every save
+    writes aside and renames.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, stage: str, method: str | None = None) -> Path:
+        """data/<stage>/ or data/<stage>/<method>/."""
+        folder = self.root / "data" / stage
+        return folder / method if method else folder
+
+    def work_folder(self, stage: str) -> Path:
+        """What a stage keeps between runs outside its outputs: checkpoints, the tuning journal."""
+        return self.root / ".work" / stage
+
+    def require(self, *names: str) -> Path:
+        """The path data/<names...>; the first name is the stage."""
+        path = self.root.joinpath("data", *names)
+        if not path.exists():
+            raise UserError(
+                f"{path.relative_to(self.root)} is missing; make it with `cot stage {names[0]}`, "
+                "or everything with `dvc repro`"
+            )
+        return path
+
+    def load_prepared(self) -> Prepared:
+        manifest = pd.read_csv(self.require("prepare-data", "manifest.csv"))
+        classes = read_json(self.require("prepare-data", "classes.json"))
+        images = np.load(self.require("prepare-data", "images.npy"), mmap_mode="r")
+        return Prepared(manifest, classes["classes"], classes["source_folders"], images)
+
+    def load_classes(self) -> list[str]:
+        """Names of the target classes, in label order."""
+        return read_json(self.require("prepare-data", "classes.json"))["classes"]
+
+    def save_manifest(
+        self, manifest: pd.DataFrame, classes: list[str], source_folders: list[str]
+    ) -> None:
+        folder = self.folder("prepare-data")
+        write_csv(folder / "manifest.csv", manifest)
+        write_json(folder / "classes.json", {"classes": classes, "source_folders": source_folders})
+
+    def load_logits(self) -> dict[str, SplitLogits]:
+        tensors = load_file(self.require("extract-logits", "logits.safetensors"))
+        splits = dict.fromkeys(name.partition(".")[0] for name in tensors)
+        return {
+            split: SplitLogits(
+                *(tensors[f"{split}.{part}"] for part in ("logits", "labels", "rows"))
+            )
+            for split in splits
+        }
+
+    def save_logits(self, splits: Mapping[str, SplitLogits], categories: tuple[str, ...]) -> None:
+        folder = self.folder("extract-logits")
+        write_tensors(
+            folder / "logits.safetensors",
+            {
+                f"{split}.{part}": getattr(logits, part)
+                for split, logits in splits.items()
+                for part in ("logits", "labels", "rows")
+            },
+        )
+        write_json(folder / "categories.json", list(categories))
+
+    def load_categories(self) -> list[str]:
+        return read_json(self.require("extract-logits", "categories.json"))
+
+    def load_calibration(self) -> Calibration:
+        return Calibration(**read_json(self.require("calibrate", "calibration.json")))
+
+    def save_calibration(self, calibration: Calibration) -> None:
+        write_json(self.folder("calibrate") / "calibration.json", asdict(calibration))
+
+    def load_best(self) -> Best:
+        return Best(**read_json(self.require("tune", "best.json")))
+
+    def save_best(self, best: Best) -> None:
+        write_json(self.folder("tune") / "best.json", asdict(best))
+
+    def load_relationship(self) -> Tensor:
+        """R [target, source] in float32."""
+        return load_file(self.require("fit-relationship", "relationship.safetensors"))[
+            "relationship"
+        ].float()
+
+    def save_relationship(self, relationship: Tensor) -> None:
+        write_tensors(
+            self.folder("fit-relationship") / "relationship.safetensors",
+            {"relationship": relationship},
+        )
+
+    def load_model_state(self, method: str) -> dict[str, Tensor]:
+        return load_file(self.require("fine-tune", method, "model.safetensors"))
+
+    def save_model_state(
+        self, method: str, state: Mapping[str, Tensor], metadata: Mapping[str, str]
+    ) -> None:
+        write_tensors(self.folder("fine-tune", method) / "model.safetensors", state, metadata)
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def write_json(path: Path, value: Any) -> None:
+    with write_aside(path) as aside:
+        aside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    with write_aside(path) as aside:
+        table.to_csv(aside, index=False)
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    with write_aside(path) as aside:
+        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        save_file(contiguous, aside, metadata=dict(metadata or {}))
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})

@@ -1,0 +1,31 @@
+"""Co-Tuning for Transfer Learning (You, Kou, Long, Wang, NeurIPS 2020): tensors in, tensors out.
+
+All that a training loop of one's own needs:
+
+    relationship, _ = fit_relationship(
+        train_logits, train_labels, validation_logits, validation_labels, target_classes
+    )
+    outputs = model(images)  # a CoTuningModel
+    loss = co_tuning_loss(outputs.target_logits, outputs.source_logits, labels, relationship)
+"""
+
+from pipeline.cotuning.calibration import (
+    expected_calibration_error,
+    fit_target_likelihood_temperature,
+    fit_temperature,
+    reliability_curve,
+)
+from pipeline.cotuning.losses import co_tuning_loss, translated_cross_entropy
+from pipeline.cotuning.model import CoTuningModel
+from pipeline.cotuning.relationship import fit_relationship
+
+__all__ = [
+    "CoTuningModel",
+    "co_tuning_loss",
+    "expected_calibration_error",
+    "fit_relationship",
+    "fit_target_likelihood_temperature",
+    "fit_temperature",
+    "reliability_curve",
+    "translated_cross_entropy",
+]

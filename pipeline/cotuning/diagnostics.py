@@ -1,0 +1,101 @@
+"""What the relationship and the source predictions say about a transfer, before any training."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class SimilarRows(NamedTuple):
+    """Two target classes whose rows of R point the same way (cosine in [0, 1])."""
+
+    first: int
+    second: int
+    cosine: float
+
+
+def leep_conditional(
+    probabilities: Float[Tensor, "batch source"],
+    labels: Int[Tensor, " batch"],
+    target_classes: int,
+) -> Float[Tensor, "target source"]:
+    """Empirical conditional P(y | s) of target labels given soft source predictions.
+
+    A source category of zero mass carries no information: its column is p(y).
+
+    Args:
+        probabilities: p(s | x_i), rows sum to 1.
+        labels: in [0, target_classes).
+        target_classes: number of rows of the result; columns sum to 1.
+
+    Source: Nguyen et al., LEEP, ICML 2020, equations 1 and 2.
+    """
+    one_hot = torch.nn.functional.one_hot(labels.long(), target_classes).to(probabilities)
+    joint = one_hot.T @ probabilities / len(labels)
+    marginal = joint.sum(dim=0)
+    prior = one_hot.mean(dim=0)[:, None].expand_as(joint)
+    return torch.where(marginal > 0, joint / marginal.where(marginal > 0, 1), prior)
+
+
+def leep_log_predictor(
+    probabilities: Float[Tensor, "batch source"], conditional: Float[Tensor, "target source"]
+) -> Float[Tensor, "batch target"]:
+    """log sum_s P(y | s) p(s | x_i), floored at the smallest positive number of the type."""
+    predictor = probabilities @ conditional.T
+    return predictor.clamp_min(torch.finfo(predictor.dtype).tiny).log()
+
+
+def leep_score(
+    probabilities: Float[Tensor, "batch source"],
+    labels: Int[Tensor, " batch"],
+    target_classes: int,
+) -> float:
+    """Mean log-likelihood of the labels under the LEEP predictor, in nats, at most 0.
+
+    Higher means that the source predictions say more about the target classes.
+
+    Source: Nguyen et al., LEEP, ICML 2020, equation 3.
+    """
+    conditional = leep_conditional(probabilities, labels, target_classes)
+    log_predictor = leep_log_predictor(probabilities, conditional)
+    return float(log_predictor.gather(1, labels[:, None].long()).mean())
+
+
+def nce_score(
+    probabilities: Float[Tensor, "batch source"],
+    labels: Int[Tensor, " batch"],
+    target_classes: int,
+) -> float:
+    """Negative conditional entropy -H(Y | Z), Z the most probable source category; nats, at most 0.
+
+    Source: Tran et al., Transferability and Hardness of Supervised Classification Tasks,
+    ICCV 2019, section 3.
+    """
+    source_categories = probabilities.shape[1]
+    hard = torch.nn.functional.one_hot(probabilities.argmax(dim=1), source_categories)
+    return leep_score(hard.to(probabilities), labels, target_classes)
+
+
+def row_entropies(relationship: Float[Tensor, "target source"]) -> Float[Tensor, " target"]:
+    """Entropy of each row of R, in nats, from 0 (one category) to log(source) (uniform)."""
+    return torch.special.entr(relationship).sum(dim=1)
+
+
+def most_similar_rows(relationship: Float[Tensor, "target source"]) -> SimilarRows:
+    """The two different rows of R with the largest cosine similarity.
+
+    Raises:
+        ValueError: there are fewer than two rows.
+    """
+    if len(relationship) < 2:
+        raise ValueError(f"two rows are needed to compare, got {len(relationship)}")
+    unit = torch.nn.functional.normalize(relationship, dim=1)
+    cosine = (unit @ unit.T).clamp(0, 1).fill_diagonal_(-1)
+    first, second = divmod(int(cosine.argmax()), len(cosine))
+    return SimilarRows(first, second, float(cosine[first, second]))
+
+
+def majority_accuracy(labels: Int[Tensor, " batch"]) -> float:
+    """Accuracy of always predicting the most frequent label, in (0, 1]."""
+    return float(labels.bincount().max() / len(labels))

@@ -1,0 +1,155 @@
+"""Batches of network input, cut from the memory-mapped images of prepare-data."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+
+CROP_AREA = (0.08, 1.0)
+CROP_ASPECT = (3 / 4, 4 / 3)
+CROP_ATTEMPTS = 10
+LOADER_PROCESSES = 2
+
+
+@dataclass(frozen=True)
+class ImageSet(Dataset[tuple[Tensor, Tensor]]):
+    """Some rows of the stored images, with their labels.
+
+    Attributes:
+        images: all stored images, uint8 [N, side, side, 3], memory-mapped.
+        rows: which of them belong to this set, int64 [M].
+        labels: of these rows, int64 [M].
+    """
+
+    images: np.ndarray
+    rows: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: list[int]) -> tuple[Tensor, Tensor]:
+        images = torch.from_numpy(self.images[self.rows[index]])
+        return images.permute(0, 3, 1, 2), torch.from_numpy(self.labels[index])
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From stored bytes to network input.
+
+    Attributes:
+        input_size: side of the crop that enters the network, in pixels.
+        mean, std: per channel, of images in [0, 1].
+    """
+
+    input_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Bytes in [0, 255], [N, 3, H, W], to normalised channels-last float32."""
+        mean = torch.tensor(self.mean, device=images.device)[:, None, None] * 255
+        std = torch.tensor(self.std, device=images.device)[:, None, None] * 255
+        return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
+
+    def center_crop(self, images: Tensor) -> Tensor:
+        """The middle input_size x input_size pixels, normalised."""
+        margin = (images.shape[-1] - self.input_size) // 2
+        inside = slice(margin, margin + self.input_size)
+        return self.normalize(images[..., inside, inside])
+
+    def random_crop(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """A random resized crop and flip of its own for each image, normalised."""
+        boxes = random_boxes(len(images), generator)
+        flips = torch.rand(len(images), generator=generator) < 0.5
+        return self.normalize(resample(images, boxes, flips, self.input_size))
+
+
+def random_boxes(count: int, generator: torch.Generator) -> Tensor:
+    """Boxes [count, 4] of RandomResizedCrop: left, top, width, height as fractions of a square.
+
+    Area uniform in [0.08, 1], aspect log-uniform in [3/4, 4/3], redrawn up to 10 times until it
+    fits, else the whole image.
+
+    Source: torchvision.transforms.RandomResizedCrop, with its defaults.
+    """
+    area = torch.empty(count, CROP_ATTEMPTS).uniform_(*CROP_AREA, generator=generator)
+    low, high = np.log(CROP_ASPECT)
+    aspect = torch.empty(count, CROP_ATTEMPTS).uniform_(low, high, generator=generator).exp()
+    size = torch.stack([(area * aspect).sqrt(), (area / aspect).sqrt()], dim=-1)
+    fits = (size <= 1).all(dim=-1)
+    first = fits.int().argmax(dim=1)
+    size = size[torch.arange(count), first].where(fits.any(dim=1)[:, None], 1.0)
+    corner = torch.rand(count, 2, generator=generator) * (1 - size)
+    return torch.cat([corner, size], dim=1)
+
+
+def resample(images: Tensor, boxes: Tensor, flips: Tensor, size: int) -> Tensor:
+    """Cut a box out of each image and resize it to size x size, mirrored where flips is True.
+
+    Args:
+        images: uint8 or float [N, C, H, W].
+        boxes: [N, 4], left, top, width, height as fractions of the image.
+        flips: bool [N].
+
+    Returns:
+        Float32 [N, C, size, size] in the range of the images, bilinear.
+    """
+    left, top, width, height = boxes.unbind(dim=1)
+    matrix = torch.zeros(len(boxes), 2, 3)
+    matrix[:, 0, 0] = width.where(~flips, -width)
+    matrix[:, 0, 2] = 2 * left + width - 1
+    matrix[:, 1, 1] = height
+    matrix[:, 1, 2] = 2 * top + height - 1
+    shape = [len(images), images.shape[1], size, size]
+    grid = F.affine_grid(matrix.to(images.device), shape, align_corners=False)
+    return F.grid_sample(
+        images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
+
+
+def training_batches(
+    images: ImageSet,
+    preprocessing: Preprocessing,
+    batch_size: int,
+    generator: torch.Generator,
+    device: torch.device,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One shuffled, augmented epoch; a last partial batch is dropped unless it is the only one.
+
+    The generator (on the CPU) decides order, crops and flips, so that every device sees the
+    same images.
+    """
+    sampler = RandomSampler(images, generator=generator)
+    full = len(images) >= batch_size
+    for pixels, labels in _load(images, BatchSampler(sampler, batch_size, full), device):
+        yield preprocessing.random_crop(pixels, generator), labels
+
+
+def evaluation_batches(
+    images: ImageSet, preprocessing: Preprocessing, batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every image once, in order, as its centre crop."""
+    sampler = BatchSampler(SequentialSampler(images), batch_size, drop_last=False)
+    for pixels, labels in _load(images, sampler, device):
+        yield preprocessing.center_crop(pixels), labels
+
+
+def _load(
+    images: ImageSet, sampler: BatchSampler, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    on_gpu = device.type == "cuda"
+    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
+        images,
+        sampler=sampler,
+        batch_size=None,
+        num_workers=LOADER_PROCESSES if on_gpu else 0,
+        pin_memory=on_gpu,
+        generator=torch.Generator(),
+    )
+    for pixels, labels in loader:
+        yield pixels.to(device, non_blocking=True), labels.to(device, non_blocking=True)

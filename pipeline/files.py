@@ -1,0 +1,29 @@
+"""Files that are whole or not there at all."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def write_aside(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder; rename it to `path` if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    aside = Path(name)
+    try:
+        yield aside
+        aside.chmod(0o644)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def content_hash(path: Path) -> str:
+    """MD5 of a file's bytes in hexadecimal: the hash that dvc.lock has for it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()

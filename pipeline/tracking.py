@@ -1,0 +1,267 @@
+"""One MLflow run a stage: its params, its metrics by epoch, what it read and what it wrote."""
+
+import json
+import logging
+import os
+import socket
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from pipeline.errors import UserError
+from pipeline.files import content_hash, write_aside
+
+EXPERIMENT = "co-tuning"
+LARGEST_LOGGED_FILE = 5_000_000  # bytes; larger artifacts are found by their hash in DVC's cache
+LOCK_PATIENCE = 20  # seconds that a database locked by another process is waited for
+
+log = logging.getLogger(__name__)
+
+
+class StageRun:
+    """A run that is being written. Metrics are sent in one batch an epoch.
+
+    A tracking failure after the run has begun (a database that stays locked, a server that went
+    away) must not cost the work of the stage: it is reported once, and the stage goes on.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str, root: Path) -> None:
+        self.client = client
+        self.run_id = run_id
+        self.root = root
+        self._unsent: list[Metric] = []
+        self._failed = False
+
+    def log_metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
+        """Record numbers at a step (an epoch, or 0); values of None are left out."""
+        now = int(time.time() * 1000)
+        self._unsent += [
+            Metric(name, float(value), now, step)
+            for name, value in values.items()
+            if value is not None
+        ]
+        if self._try(self.client.log_batch, self.run_id, metrics=self._unsent):
+            self._unsent = []
+
+    def log_files(self, paths: Sequence[Path]) -> None:
+        """Tag the hashes of these outputs and upload those that are small."""
+        tags = [RunTag(f"output.{self._name(path)}", content_hash(path)) for path in paths]
+        self._try(self.client.log_batch, self.run_id, tags=tags)
+        for path in paths:
+            if path.stat().st_size <= LARGEST_LOGGED_FILE:
+                self._try(self.client.log_artifact, self.run_id, str(path))
+
+    def set_tag(self, name: str, value: str) -> None:
+        self._try(self.client.set_tag, self.run_id, name, value)
+
+    @contextmanager
+    def nested(self, name: str, params: Mapping[str, Any]) -> Iterator["StageRun"]:
+        """A child run, a trial say; it ends as FINISHED, or as FAILED with the block."""
+        parent = self.client.get_run(self.run_id)
+        tags = {"mlflow.parentRunId": self.run_id} | _process_tags()
+        child = self.client.create_run(parent.info.experiment_id, run_name=name, tags=tags)
+        run = StageRun(self.client, child.info.run_id, self.root)
+        run._try(self.client.log_batch, run.run_id, params=_params(params))
+        with run.ending():
+            yield run
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Give the run the status with which the block ends."""
+        status = "FAILED"
+        try:
+            yield
+            status = "FINISHED"
+        except (KeyboardInterrupt, SystemExit):
+            status = "KILLED"
+            raise
+        finally:
+            if self._unsent:
+                self.log_metrics({})
+            self._try(self.client.set_terminated, self.run_id, status)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+    def _try(self, call: Any, *arguments: Any, **options: Any) -> bool:
+        try:
+            call(*arguments, **options)
+        except (MlflowException, OSError) as error:
+            if not self._failed:
+                reason = str(error).splitlines()[0][:160]
+                log.warning("MLflow run %s is incomplete: %s", self.run_id, reason)
+            self._failed = True
+            return False
+        return True
+
+
+@contextmanager
+def stage_run(
+    root: Path,
+    stage: str,
+    params: Mapping[str, Any],
+    inputs: Sequence[Path],
+    outputs: Path,
+    method: str | None = None,
+) -> Iterator[StageRun]:
+    """Open the MLflow run of a stage, and leave its id in `outputs`/run.json.
+
+    Args:
+        root: the project's folder; the default database is <root>/mlflow.db.
+        stage: its name, also the run's.
+        params: of the stage's section, flat or nested.
+        inputs: artifacts that it read; their hashes become tags.
+        outputs: its folder; every file below it at the end is hashed and, if small, uploaded.
+        method: of a stage that runs once for each method.
+
+    Raises:
+        UserError: the tracking server or database cannot be reached or stays locked.
+    """
+    client, experiment = _connect(root)
+    name = f"{stage}@{method}" if method else stage
+    _end_dead_runs(client, experiment)
+    tags = (
+        _process_tags()
+        | _git_tags(root)
+        | {"stage": stage}
+        | ({"method": method} if method else {})
+    )
+    tags |= {f"input.{path.relative_to(root).as_posix()}": content_hash(path) for path in inputs}
+    created = client.create_run(experiment, run_name=name, tags=tags)
+    run = StageRun(client, created.info.run_id, root)
+    run._try(client.log_batch, run.run_id, params=_params(params))
+    (outputs / "run.json").unlink(missing_ok=True)
+    with run.ending():
+        yield run
+        run.log_files(sorted(path for path in outputs.rglob("*") if path.is_file()))
+        with write_aside(outputs / "run.json") as aside:
+            aside.write_text(
+                json.dumps({"run_id": run.run_id, "experiment": EXPERIMENT}, indent=2) + "\n"
+            )
+
+
+def join_run(root: Path, run_id: str) -> StageRun:
+    """Write to a run that another process of the same stage has open."""
+    client, _ = _connect(root)
+    return StageRun(client, run_id, root)
+
+
+def lineage(root: Path, artifact: Path) -> list[Run]:
+    """The runs behind an artifact and after it, oldest first, linked by content hashes.
+
+    Raises:
+        UserError: no run wrote an artifact with this content.
+    """
+    client, experiment = _connect(root)
+    runs = client.search_runs([experiment], max_results=50_000)
+    relevant = {content_hash(artifact)}
+    found: dict[str, Run] = {}
+    for direction, opposite in (("output.", "input."), ("input.", "output.")):
+        hashes = set(relevant)
+        grew = True
+        while grew:
+            grew = False
+            for run in runs:
+                if hashes & _hashes(run, direction) and run.info.run_id not in found:
+                    found[run.info.run_id] = run
+                    hashes |= _hashes(run, opposite)
+                    grew = True
+    if not found:
+        raise UserError(
+            f"no MLflow run wrote {artifact} with its present content; "
+            "`dvc repro` makes the artifact and its run"
+        )
+    return sorted(found.values(), key=lambda run: run.info.start_time)
+
+
+def _hashes(run: Run, prefix: str) -> set[str]:
+    return {value for key, value in run.data.tags.items() if key.startswith(prefix)}
+
+
+def _connect(root: Path) -> tuple[MlflowClient, str]:
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    database = root / "mlflow.db"
+    try:
+        if uri is not None:
+            return _open(MlflowClient(uri), None)
+        with FileLock(root / ".mlflow.lock", timeout=LOCK_PATIENCE * 6):
+            _use_write_ahead_log(database)
+            client = MlflowClient(f"sqlite:///{database}?timeout={LOCK_PATIENCE}")
+            return _open(client, (root / "mlruns").as_uri())
+    except (MlflowException, OSError, sqlite3.OperationalError) as error:
+        place = uri or str(database)
+        reason = str(error).splitlines()[0][:160]
+        raise UserError(
+            f"MLflow at {place} cannot be used: {reason}; close the program that locks it, or set "
+            "MLFLOW_TRACKING_URI"
+        ) from None
+
+
+def _open(client: MlflowClient, artifacts: str | None) -> tuple[MlflowClient, str]:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is not None:
+        return client, experiment.experiment_id
+    return client, client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+
+
+def _use_write_ahead_log(database: Path) -> None:
+    connection = sqlite3.connect(database, timeout=LOCK_PATIENCE)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
+    finally:
+        connection.close()
+
+
+def _end_dead_runs(client: MlflowClient, experiment: str) -> None:
+    """A killed process leaves its run RUNNING; end those of this machine's dead processes."""
+    running = client.search_runs([experiment], "attributes.status = 'RUNNING'")
+    for run in running:
+        tags = run.data.tags
+        if tags.get("host") == socket.gethostname() and not _is_alive(int(tags.get("pid", 0))):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _process_tags() -> dict[str, str]:
+    return {"host": socket.gethostname(), "pid": str(os.getpid())}
+
+
+def _git_tags(root: Path) -> dict[str, str]:
+    def git(*arguments: str) -> str:
+        result = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
+        return result.stdout.strip()
+
+    if not (commit := git("rev-parse", "HEAD")):
+        return {}
+    dirty = bool(git("status", "--porcelain", "--untracked-files=no", "--", ":!dvc.lock"))
+    return {"mlflow.source.git.commit": commit, "git.dirty": str(dirty).lower()}
+
+
+def _params(params: Mapping[str, Any], prefix: str = "") -> list[Param]:
+    flat = []
+    for name, value in params.items():
+        if isinstance(value, Mapping):
+            flat += _params(value, f"{prefix}{name}.")
+        else:
+            flat.append(Param(prefix + name, str(value)))
+    return flat

@@ -1,0 +1,227 @@
+"""fit() and predict(): the one training loop; it reports through a callback and tracks nothing."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.compute import Compute
+from pipeline.cotuning.model import CoTuningModel
+from pipeline.cotuning.objectives import Objective
+from pipeline.datasets.loaders import (
+    ImageSet,
+    Preprocessing,
+    evaluation_batches,
+    training_batches,
+)
+from pipeline.files import write_aside
+from pipeline.params import Training
+
+EVALUATION_BATCH = 256
+EPOCHS_PER_SEED = 1_000_000
+
+Record = dict[str, float]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What training gives.
+
+    Attributes:
+        history: one record an epoch: epoch (from 1), learning_rate, each term of the objective
+            (mean over the epoch, nats), validation_nll (nats), validation_accuracy in [0, 1].
+        best_epoch: the epoch of the lowest validation_nll.
+        state: the model's state dict at best_epoch, on the CPU.
+    """
+
+    history: list[Record]
+    best_epoch: int
+    state: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What fit() trains and selects on."""
+
+    train: ImageSet
+    validation: ImageSet
+    preprocessing: Preprocessing
+
+
+def fit(
+    model: CoTuningModel,
+    objective: Objective,
+    data: Data,
+    training: Training,
+    compute: Compute,
+    seed: int,
+    on_epoch: Callable[[Record], None] = lambda record: None,
+    on_batch: Callable[[int], None] = lambda images: None,
+    checkpoint: Path | None = None,
+) -> FitResult:
+    """Train a model and keep the epoch with the lowest validation loss.
+
+    The same seed on the same machine gives the same weights bit for bit on the CPU, also when
+    the run was interrupted and went on from its checkpoint: every epoch draws from generators
+    seeded by seed and epoch alone.
+
+    Args:
+        model: trained in place; left in the state of the last epoch.
+        objective: gives the named terms whose sum is minimised.
+        on_epoch: gets each epoch's record after it; may raise to stop.
+        on_batch: gets the number of images of each batch after it.
+        checkpoint: where to write the state after each epoch; read at the start if it exists.
+            The caller keys the path to everything that the training depends on.
+    """
+    model.to(compute.device).to(memory_format=torch.channels_last)
+    loop = _Loop(model, objective, data, training, compute)
+    if checkpoint is not None and checkpoint.exists():
+        loop.load(checkpoint)
+    for record in loop.history:
+        on_epoch(record)
+    for epoch in range(len(loop.history) + 1, training.epochs + 1):
+        record = loop.run_epoch(epoch, seed, on_batch)
+        if checkpoint is not None:
+            loop.save(checkpoint)
+        on_epoch(record)
+    return FitResult(loop.history, _best_epoch(loop.history), loop.best)
+
+
+def learning_rate_factor(training: Training, steps_per_epoch: int) -> Callable[[int], float]:
+    """The factor of the learning rate at each step, counted from 0: cosine to 0, or in steps."""
+    total = training.epochs * steps_per_epoch
+    drops = [epoch * steps_per_epoch for epoch in training.step_epochs]
+
+    def cosine(step: int) -> float:
+        return 0.5 * (1 + math.cos(math.pi * min(step / total, 1)))
+
+    def by_steps(step: int) -> float:
+        return training.step_factor ** sum(step >= drop for drop in drops)
+
+    return cosine if training.schedule == "cosine" else by_steps
+
+
+@torch.inference_mode()
+def predict(
+    network: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    compute: Compute,
+    on_batch: Callable[[int], None] = lambda images: None,
+) -> tuple[Tensor, Tensor]:
+    """Logits [N, classes] in float32 and labels [N] of every batch, on the CPU."""
+    network.to(memory_format=torch.channels_last).eval()
+    logits, labels = [], []
+    for images, batch_labels in batches:
+        with compute.autocast():
+            output = network(images)
+        logits.append(output.float().cpu())
+        labels.append(batch_labels.cpu())
+        on_batch(len(batch_labels))
+    return torch.cat(logits), torch.cat(labels)
+
+
+def validate(
+    model: CoTuningModel, images: ImageSet, preprocessing: Preprocessing, compute: Compute
+) -> Record:
+    """Mean negative log-likelihood (nats) and accuracy of the target head on the centre crops."""
+    batches = evaluation_batches(images, preprocessing, EVALUATION_BATCH, compute.device)
+    logits, labels = predict(model.deploy(), batches, compute)
+    return {
+        "validation_nll": float(F.cross_entropy(logits, labels)),
+        "validation_accuracy": float((logits.argmax(dim=1) == labels).float().mean()),
+    }
+
+
+class _Loop:
+    """The state of a training run: what a checkpoint holds, and what changes it."""
+
+    def __init__(
+        self,
+        model: CoTuningModel,
+        objective: Objective,
+        data: Data,
+        training: Training,
+        compute: Compute,
+    ) -> None:
+        self.model, self.objective, self.data = model, objective, data
+        self.training, self.compute = training, compute
+        self.optimizer = torch.optim.SGD(
+            model.parameter_groups(training.learning_rate, training.target_head_factor),
+            lr=training.learning_rate,
+            momentum=training.momentum,
+            weight_decay=training.weight_decay,
+            nesterov=training.momentum > 0,
+        )
+        steps = max(len(data.train) // training.batch_size, 1)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, learning_rate_factor(training, steps)
+        )
+        self.history: list[Record] = []
+        self.best: dict[str, Tensor] = {}
+
+    def run_epoch(self, epoch: int, seed: int, on_batch: Callable[[int], None]) -> Record:
+        record: Record = {"epoch": epoch, "learning_rate": self.optimizer.param_groups[0]["lr"]}
+        record |= self._train(seed * EPOCHS_PER_SEED + epoch, on_batch)
+        record |= validate(self.model, self.data.validation, self.data.preprocessing, self.compute)
+        self.history.append(record)
+        if _best_epoch(self.history) == epoch:
+            state = self.model.state_dict()
+            self.best = {name: value.detach().cpu().clone() for name, value in state.items()}
+        return record
+
+    def _train(self, epoch_seed: int, on_batch: Callable[[int], None]) -> Record:
+        torch.manual_seed(epoch_seed)
+        generator = torch.Generator().manual_seed(epoch_seed)
+        self.model.train()
+        totals: dict[str, Tensor] = {}
+        seen = 0
+        for images, labels in training_batches(
+            self.data.train,
+            self.data.preprocessing,
+            self.training.batch_size,
+            generator,
+            self.compute.device,
+        ):
+            terms = self._step(images, labels)
+            for name, value in terms.items():
+                totals[name] = value.detach() * len(labels) + totals.get(name, 0)
+            seen += len(labels)
+            on_batch(len(labels))
+        return {name: float(total / seen) for name, total in totals.items()}
+
+    def _step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        with self.compute.autocast():
+            terms = self.objective(self.model, images, labels)
+        self.optimizer.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        if self.training.max_gradient_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.training.max_gradient_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        return terms
+
+    def save(self, path: Path) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "history": self.history,
+            "best": self.best,
+        }
+        with write_aside(path) as aside:
+            torch.save(state, aside)
+
+    def load(self, path: Path) -> None:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.schedule.load_state_dict(saved["schedule"])
+        self.history, self.best = saved["history"], saved["best"]
+
+
+def _best_epoch(history: list[Record]) -> int:
+    return int(min(history, key=lambda record: record["validation_nll"])["epoch"])

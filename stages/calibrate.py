@@ -1,0 +1,91 @@
+"""Find the temperature of the source model on this data."""
+
+import torch.nn.functional as F
+from pipeline.plots import reliability_diagram, save_figure
+from torch import Tensor
+
+from pipeline.artifacts import Calibration, SplitLogits, Store
+from pipeline.cotuning.calibration import (
+    TemperatureFit,
+    expected_calibration_error,
+    fit_target_likelihood_temperature,
+    fit_temperature,
+    reliability_curve,
+)
+from pipeline.cotuning.diagnostics import leep_conditional, leep_log_predictor
+from pipeline.params import Calibrate, Params
+from pipeline.project import project_root
+from pipeline.tracking import stage_run
+
+
+def run(params: Params) -> None:
+    store = Store(project_root())
+    section = params.calibrate
+    splits = store.load_logits()
+    classes = len(store.load_classes())
+    folder = store.folder("calibrate")
+    with stage_run(
+        store.root,
+        "calibrate",
+        section.model_dump(),
+        inputs=[store.require("extract-logits", "logits.safetensors")],
+        outputs=folder,
+    ) as run:
+        fitted = find_temperature(section, splits, classes)
+        before, labels = judged_predictions(section, splits, classes, 1.0)
+        after, _ = judged_predictions(section, splits, classes, fitted.temperature)
+        curves = reliability_curve(before.exp(), labels), reliability_curve(after.exp(), labels)
+        calibration = Calibration(
+            temperature=fitted.temperature,
+            method=section.method,
+            at_bound=fitted.at_bound,
+            nll_before=float(F.nll_loss(before, labels)),
+            nll_after=float(F.nll_loss(after, labels)),
+            ece_before=expected_calibration_error(curves[0]),
+            ece_after=expected_calibration_error(curves[1]),
+        )
+        store.save_calibration(calibration)
+        save_figure(reliability_diagram(*curves), folder / "reliability.png")
+        run.log_metrics(
+            {
+                "temperature": calibration.temperature,
+                "nll_before": calibration.nll_before,
+                "nll_after": calibration.nll_after,
+                "ece_before": calibration.ece_before,
+                "ece_after": calibration.ece_after,
+            }
+        )
+
+
+def find_temperature(
+    section: Calibrate, splits: dict[str, SplitLogits], classes: int
+) -> TemperatureFit:
+    """The temperature by the method of the section; for `fixed` its likelihood is not judged."""
+    if section.method == "fixed":
+        return TemperatureFit(section.temperature, float("nan"), at_bound=False)
+    if section.method == "source-validation":
+        source = splits["source-validation"]
+        return fit_temperature(source.logits, source.labels)
+    train, validation = splits["train"], splits["validation"]
+    return fit_target_likelihood_temperature(
+        train.logits, train.labels, validation.logits, validation.labels, classes
+    )
+
+
+def judged_predictions(
+    section: Calibrate, splits: dict[str, SplitLogits], classes: int, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities and labels that show how well calibrated the temperature is.
+
+    The source model's own on source images where there are any, else the target predictions
+    of the LEEP predictor on the validation split.
+    """
+    if section.method == "source-validation":
+        source = splits["source-validation"]
+        return F.log_softmax(source.logits.double() / temperature, dim=1), source.labels
+    train, validation = splits["train"], splits["validation"]
+    conditional = leep_conditional(
+        F.softmax(train.logits.double() / temperature, dim=1), train.labels, classes
+    )
+    probabilities = F.softmax(validation.logits.double() / temperature, dim=1)
+    return leep_log_predictor(probabilities, conditional), validation.labels

@@ -1,0 +1,133 @@
+"""The `cot` command: the only door to the stages, which it imports when they are called."""
+
+import importlib
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Fine-tune a pre-trained classifier with Co-Tuning, stage by stage. "
+    "`dvc repro` runs all stages in order; `mlflow ui` compares their runs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+stage = typer.Typer(help="Run one stage by hand.", no_args_is_help=True)
+app.add_typer(stage, name="stage")
+
+Override = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.NAME=VALUE",
+        help="Override a value of params.yaml, as in fine_tune.epochs=3. May be repeated.",
+        show_default=False,
+    ),
+]
+Method = Annotated[str, typer.Option(help="vanilla or co-tuning: which model.", show_default=False)]
+Workers = Annotated[
+    int, typer.Option(min=1, help="Processes that run trials; more than 1 is not repeatable.")
+]
+
+
+@stage.command("prepare-data")
+def prepare_data(override: Override = None) -> None:
+    """Decode and resize every image once; split into training, validation and test."""
+    _run_stage("prepare_data", override)
+
+
+@stage.command("extract-logits")
+def extract_logits(override: Override = None) -> None:
+    """Pass the images through the source model and keep its logits."""
+    _run_stage("extract_logits", override)
+
+
+@stage.command()
+def calibrate(override: Override = None) -> None:
+    """Find the temperature of the source model."""
+    _run_stage("calibrate", override)
+
+
+@stage.command()
+def tune(override: Override = None, workers: Workers = 1) -> None:
+    """Search for the source weight and the temperature on the validation split."""
+    _run_stage("tune", override, workers=workers)
+
+
+@stage.command("fit-relationship")
+def fit_relationship(override: Override = None) -> None:
+    """Learn p(source category | target class)."""
+    _run_stage("fit_relationship", override)
+
+
+@stage.command("fine-tune")
+def fine_tune(method: Method, override: Override = None) -> None:
+    """Fine-tune the source model on the target data."""
+    _run_stage("fine_tune", override, method=method)
+
+
+@stage.command()
+def evaluate(method: Method, override: Override = None) -> None:
+    """Judge a fine-tuned model on the test split."""
+    _run_stage("evaluate", override, method=method)
+
+
+@stage.command()
+def report(override: Override = None) -> None:
+    """Compare the methods: did Co-Tuning help, by how much, how sure."""
+    _run_stage("report", override)
+
+
+@app.command()
+def runs(artifact: Annotated[Path, typer.Argument(help="A file below data/.")]) -> None:
+    """List the MLflow runs that an artifact comes from and went into."""
+
+    def show() -> None:
+        from pipeline.project import project_root
+        from pipeline.tracking import lineage
+
+        for run in lineage(project_root(), artifact):
+            typer.echo(f"{run.info.run_id}  {run.info.status:<8}  {run.info.run_name}")
+
+    _guard(show)
+
+
+def main() -> None:
+    """Entry point of the `cot` command."""
+    app()
+
+
+def _run_stage(module: str, overrides: list[str] | None, **options: object) -> None:
+    def call() -> None:
+        from pipeline import params
+        from pipeline.project import project_root
+
+        values = params.load(project_root() / "params.yaml", overrides or [])
+        importlib.import_module(f"stages.{module}").run(values, **options)
+
+    _guard(call)
+
+
+def _guard(call: Callable[[], None]) -> None:
+    """Turn errors meant for the user into one line, and signals into an orderly end."""
+    from pipeline.errors import UserError
+
+    def terminate(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, terminate)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("pipeline").setLevel(logging.INFO)
+    logging.getLogger("stages").setLevel(logging.INFO)
+    try:
+        call()
+    except UserError as error:
+        typer.secho(f"Error: {error}", err=True, fg=typer.colors.RED)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        typer.secho("Interrupted; run it again to go on.", err=True)
+        raise typer.Exit(130) from None

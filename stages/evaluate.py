@@ -1,0 +1,87 @@
+"""Judge a fine-tuned model on the test split."""
+
+import numpy as np
+import pandas as pd
+from pipeline.metrics import bootstrap_intervals, classification_metrics
+from pipeline.plots import confusion_matrix, save_figure
+from torch import Tensor
+
+from pipeline import assembly
+from pipeline.artifacts import Prepared, Store, write_csv, write_json
+from pipeline.backbones import load_source_model
+from pipeline.compute import resolve_compute
+from pipeline.datasets.loaders import evaluation_batches
+from pipeline.params import Params
+from pipeline.progress import progress
+from pipeline.project import project_root
+from pipeline.tracking import stage_run
+from pipeline.training import predict
+
+
+def run(params: Params, method: str) -> None:
+    store = Store(project_root())
+    section = params.evaluate
+    compute = resolve_compute(params.compute.device, params.compute.precision)
+    prepared = store.load_prepared()
+    state = store.load_model_state(method)
+    source = load_source_model(**params.source_model.model_dump())
+    model = assembly.new_model(source, len(prepared.classes), params.seed)
+    model.load_state_dict(state)
+    test = prepared.split("test")
+    folder = store.folder("evaluate", method)
+    with (
+        stage_run(
+            store.root,
+            "evaluate",
+            section.model_dump() | {"method": method},
+            inputs=[
+                store.require("prepare-data", "manifest.csv"),
+                store.require("prepare-data", "images.npy"),
+                store.require("fine-tune", method, "model.safetensors"),
+            ],
+            outputs=folder,
+            method=method,
+        ) as run,
+        progress(f"evaluate {method}", len(test)) as advance,
+    ):
+        batches = evaluation_batches(
+            test,
+            assembly.preprocessing(source, params.source_model.input_size),
+            section.batch_size,
+            compute.device,
+        )
+        logits, _ = predict(model.deploy().to(compute.device), batches, compute, advance)
+        predictions = tabulate(logits, prepared)
+        classes = len(prepared.classes)
+        metrics = classification_metrics(predictions, classes)
+        intervals = bootstrap_intervals(
+            predictions, classes, section.bootstrap_resamples, params.seed
+        )
+        write_csv(folder / "predictions.csv", predictions)
+        write_json(folder / "metrics.json", metrics | {"intervals": intervals})
+        save_figure(
+            confusion_matrix(
+                predictions["label"].to_numpy(),
+                predictions["prediction"].to_numpy(),
+                prepared.classes,
+            ),
+            folder / "confusion_matrix.png",
+        )
+        run.log_metrics(metrics)
+
+
+def tabulate(logits: Tensor, prepared: Prepared) -> pd.DataFrame:
+    """Columns row, path, label, prediction, confidence (0 to 1), nll (nats) of the test split."""
+    test = prepared.manifest[prepared.manifest["split"] == "test"]
+    log_probabilities = logits.double().log_softmax(dim=1).numpy()
+    label = test["label"].to_numpy()
+    return pd.DataFrame(
+        {
+            "row": test["row"].to_numpy(),
+            "path": test["path"].to_numpy(),
+            "label": label,
+            "prediction": log_probabilities.argmax(axis=1),
+            "confidence": np.exp(log_probabilities.max(axis=1)),
+            "nll": -log_probabilities[np.arange(len(label)), label],
+        }
+    )

@@ -1,0 +1,133 @@
+"""Learn p(y_s | y_t), and say what it looks like."""
+
+from typing import Any
+
+import pandas as pd
+import torch.nn.functional as F
+from pipeline.plots import relationship_heat_map, save_figure
+from torch import Tensor
+
+from pipeline.artifacts import SplitLogits, Store, write_csv, write_json
+from pipeline.cotuning import diagnostics
+from pipeline.cotuning.relationship import ReverseClassifier, fit_relationship
+from pipeline.params import Params
+from pipeline.project import project_root
+from pipeline.tracking import stage_run
+
+SIMILAR_ROWS = 0.95  # cosine from which two rows hardly differ for the source head
+NEAR_MAJORITY = 0.02  # accuracy over the majority class that g must exceed to know anything
+
+
+def run(params: Params) -> None:
+    store = Store(project_root())
+    section = params.fit_relationship
+    splits, categories = store.load_logits(), store.load_categories()
+    classes = store.load_classes()
+    best = store.load_best()
+    folder = store.folder("fit-relationship")
+    with stage_run(
+        store.root,
+        "fit-relationship",
+        section.model_dump() | {"temperature": best.temperature},
+        inputs=[
+            store.require("extract-logits", "logits.safetensors"),
+            store.require("tune", "best.json"),
+        ],
+        outputs=folder,
+    ) as run:
+        train, validation = splits["train"], splits["validation"]
+        relationship, classifier = fit_relationship(
+            train.logits,
+            train.labels,
+            validation.logits,
+            validation.labels,
+            len(classes),
+            best.temperature,
+            section.direction,
+        )
+        found = diagnose(relationship, classifier, splits, classes, best.temperature)
+        store.save_relationship(relationship)
+        write_json(folder / "diagnostics.json", found)
+        write_csv(
+            folder / "top_categories.csv",
+            top_categories(relationship, classes, categories, section.top_categories),
+        )
+        save_figure(
+            relationship_heat_map(relationship.numpy(), classes, categories),
+            folder / "relationship.png",
+        )
+        run.log_metrics({"leep": found["leep"], "nce": found["nce"], **found["classifier"]})
+
+
+def diagnose(
+    relationship: Tensor,
+    classifier: ReverseClassifier,
+    splits: dict[str, SplitLogits],
+    classes: list[str],
+    temperature: float,
+) -> dict[str, Any]:
+    """Scores of the transfer and warnings, as JSON values; classes by name."""
+    train, validation = splits["train"], splits["validation"]
+    probabilities = F.softmax(train.logits.double() / temperature, dim=1)
+    similar = diagnostics.most_similar_rows(relationship)
+    majority = diagnostics.majority_accuracy(validation.labels)
+    found: dict[str, Any] = {
+        "leep": diagnostics.leep_score(probabilities, train.labels, len(classes)),
+        "nce": diagnostics.nce_score(probabilities, train.labels, len(classes)),
+        "row_entropy": dict(
+            zip(classes, diagnostics.row_entropies(relationship).tolist(), strict=True)
+        ),
+        "most_similar_rows": {
+            "first": classes[similar.first],
+            "second": classes[similar.second],
+            "cosine": similar.cosine,
+        },
+        "classifier": {
+            "validation_accuracy": classifier.validation_accuracy,
+            "majority_accuracy": majority,
+            "inverse_regularization": classifier.inverse_regularization,
+            "scale": classifier.scale,
+            "scale_at_bound": classifier.scale_at_bound,
+        },
+    }
+    return found | {"warnings": warnings(found)}
+
+
+def warnings(found: dict[str, Any]) -> list[str]:
+    """What in the diagnostics speaks against trusting the relationship."""
+    similar, classifier = found["most_similar_rows"], found["classifier"]
+    messages = []
+    if similar["cosine"] >= SIMILAR_ROWS:
+        messages.append(
+            f"{similar['first']} and {similar['second']} have nearly the same row (cosine "
+            f"{similar['cosine']:.3f}): the source head pulls them together"
+        )
+    if classifier["validation_accuracy"] < classifier["majority_accuracy"] + NEAR_MAJORITY:
+        messages.append(
+            "the source predictions hardly tell the target classes apart (accuracy of g "
+            f"{classifier['validation_accuracy']:.3f}, majority class "
+            f"{classifier['majority_accuracy']:.3f}): a large source weight can hurt"
+        )
+    if classifier["scale_at_bound"]:
+        messages.append(
+            "the calibration of g has no optimum on the validation split, which is too small, "
+            "too easy or unrelated to the source categories"
+        )
+    return messages
+
+
+def top_categories(
+    relationship: Tensor, classes: list[str], categories: list[str], count: int
+) -> pd.DataFrame:
+    """Columns class, rank (from 1), category, probability: the largest entries of each row."""
+    top = relationship.topk(min(count, len(categories)), dim=1)
+    return pd.DataFrame(
+        [
+            (name, rank, categories[index], probability)
+            for name, indices, values in zip(
+                classes, top.indices.tolist(), top.values.tolist(), strict=True
+            )
+            for rank, (index, probability) in enumerate(zip(indices, values, strict=True), 1)
+        ],
+        columns=["class", "rank", "category", "probability"],
+    )

@@ -1,0 +1,185 @@
+"""Search for the source weight and the temperature with the best validation likelihood."""
+
+import logging
+import multiprocessing
+from pathlib import Path
+
+import optuna
+import torch
+from optuna.trial import Trial
+from pipeline.plots import save_figure, tune_trials
+
+from pipeline import assembly
+from pipeline.artifacts import Best, Store, write_csv
+from pipeline.backbones import load_source_model
+from pipeline.compute import resolve_compute
+from pipeline.cotuning.objectives import co_tuning
+from pipeline.cotuning.relationship import fit_relationship
+from pipeline.errors import UserError
+from pipeline.params import Params
+from pipeline.progress import progress
+from pipeline.project import project_root
+from pipeline.resume import resume_key
+from pipeline.search import SearchSpace, join_study, open_study, trials_table, work_off
+from pipeline.tracking import StageRun, join_run, stage_run
+from pipeline.training import Record, fit
+
+log = logging.getLogger(__name__)
+
+
+def run(params: Params, workers: int = 1) -> None:
+    store = Store(project_root())
+    section = params.tune
+    temperature = store.load_calibration().temperature
+    inputs = [
+        store.require("prepare-data", "manifest.csv"),
+        store.require("prepare-data", "images.npy"),
+        store.require("extract-logits", "logits.safetensors"),
+        store.require("calibrate", "calibration.json"),
+    ]
+    folder = store.folder("tune")
+    with stage_run(store.root, "tune", section.model_dump(), inputs, folder) as run:
+        if section.trials == 0:
+            factor = section.temperature_factor
+            store.save_best(Best(section.source_weight, temperature * factor, 0, None, None))
+            return
+        journal = store.work_folder("tune") / f"{resume_key(_steering(params), inputs)}.log"
+        study = open_study(journal, _space(params), section.trials, params.seed)
+        _run_workers(params, journal, run, workers)
+        table = trials_table(study, temperature)
+        best = _choose(study, temperature)
+        store.save_best(best)
+        write_csv(folder / "trials.csv", table)
+        save_figure(tune_trials(table), folder / "trials.png")
+        run.log_metrics(
+            {
+                "source_weight": best.source_weight,
+                "temperature": best.temperature,
+                "validation_nll": best.validation_nll,
+                "vanilla_validation_nll": best.vanilla_validation_nll,
+            }
+        )
+
+
+class TrialRunner:
+    """One trial: the relationship at its temperature, then a training run at its weight.
+
+    The source model and the images are loaded once for all trials of a process, and the source
+    logits of extract-logits serve every temperature.
+    """
+
+    def __init__(self, params: Params, run: StageRun) -> None:
+        store = Store(project_root())
+        self.params, self.run = params, run
+        self.compute = resolve_compute(params.compute.device, params.compute.precision)
+        self.prepared = store.load_prepared()
+        self.logits = store.load_logits()
+        self.temperature = store.load_calibration().temperature
+        self.source = load_source_model(**params.source_model.model_dump())
+        self.data = assembly.training_data(
+            self.prepared, self.source, params.source_model.input_size
+        )
+
+    def __call__(self, trial: Trial) -> float:
+        section = self.params.tune
+        source_weight, factor = _space(self.params).suggest(trial)
+        train, validation = self.logits["train"], self.logits["validation"]
+        classes = len(self.prepared.classes)
+        relationship, _ = fit_relationship(
+            train.logits,
+            train.labels,
+            validation.logits,
+            validation.labels,
+            classes,
+            self.temperature * factor,
+            self.params.fit_relationship.direction,
+        )
+        objective = co_tuning(relationship.float().to(self.compute.device), source_weight)
+        title = f"trial {trial.number}"
+        images = section.epochs * assembly.images_per_epoch(self.data, section)
+        with self.run.nested(title, trial.params) as run, progress(title, images) as advance:
+
+            def report(record: Record) -> None:
+                epoch = int(record["epoch"])
+                run.log_metrics(record, epoch)
+                trial.report(record["validation_nll"], epoch)
+                if epoch < section.epochs and trial.should_prune():
+                    run.set_tag("pruned", "true")
+                    raise optuna.TrialPruned
+
+            model = assembly.new_model(self.source, classes, self.params.seed)
+            result = fit(
+                model, objective, self.data, section, self.compute, self.params.seed,
+                on_epoch=report, on_batch=advance,
+            )  # fmt: skip
+        nll = min(record["validation_nll"] for record in result.history)
+        log.info("%s: source weight %.2f, temperature factor %.2f: validation NLL %.4f",
+                 title, source_weight, factor, nll)  # fmt: skip
+        return nll
+
+
+def _run_workers(params: Params, journal: Path, run: StageRun, workers: int) -> None:
+    if workers == 1:
+        _work(params, journal, run, params.seed)
+        return
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(
+            target=_work_in_process, args=(params, journal, run.run_id, worker, workers)
+        )
+        for worker in range(workers)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        for process in processes:
+            process.join()
+    finally:
+        for process in processes:
+            process.terminate()
+    if failed := [process.exitcode for process in processes if process.exitcode]:
+        raise UserError(
+            f"{len(failed)} of {workers} tuning processes failed (exit code {failed[0]}); their "
+            "messages are above, `cot stage tune` goes on with the finished trials"
+        )
+
+
+def _work_in_process(params: Params, journal: Path, run_id: str, worker: int, workers: int) -> None:
+    torch.set_num_threads(max(torch.get_num_threads() // workers, 1))
+    run = join_run(project_root(), run_id)
+    _work(params, journal, run, params.seed + worker)
+
+
+def _work(params: Params, journal: Path, run: StageRun, seed: int) -> None:
+    study = join_study(journal, seed)
+    work_off(study, TrialRunner(params, run), params.tune.trials)
+
+
+def _choose(study: optuna.Study, temperature: float) -> Best:
+    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    vanilla = [trial for trial in complete if trial.params["source_weight"] == 0]
+    winner = study.best_trial
+    return Best(
+        source_weight=winner.params["source_weight"],
+        temperature=temperature * winner.params["temperature_factor"],
+        trials=len(study.get_trials(deepcopy=False)),
+        validation_nll=winner.value,
+        vanilla_validation_nll=vanilla[0].value if vanilla else None,
+    )
+
+
+def _space(params: Params) -> SearchSpace:
+    section = params.tune
+    return SearchSpace(
+        section.source_weight,
+        section.temperature_factor,
+        section.max_source_weight,
+        section.max_temperature_factor,
+    )
+
+
+def _steering(params: Params) -> dict[str, object]:
+    """Everything but the number of trials, so that a search can be made longer."""
+    section = params.model_dump(mode="json", include={"seed", "compute", "source_model", "tune"})
+    section["tune"].pop("trials")
+    return section | {"direction": params.fit_relationship.direction}
