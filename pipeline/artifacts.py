@@ -1,7 +1,7 @@
 """Where each artifact lies, its typed load and its atomic save."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,8 @@ class Prepared:
     def split(self, name: str) -> ImageSet:
         """The images of one split, in the manifest's order."""
         part = self.manifest[self.manifest["split"] == name]
-        return ImageSet(
-            self.images, part["row"].to_numpy(np.int64), part["label"].to_numpy(np.int64)
-        )
+        rows, labels = (part[name].to_numpy(np.int64, copy=True) for name in ("row", "label"))
+        return ImageSet(self.images, rows, labels)
 
 
 @dataclass(frozen=True)
@@ -129,11 +128,14 @@ class Store:
         return read_json(self.require("prepare-data", "classes.json"))["classes"]
 
     def save_manifest(
-        self, manifest: pd.DataFrame, classes: list[str], source_folders: list[str]
+        self, manifest: pd.DataFrame, classes: Sequence[str], source_folders: Sequence[str]
     ) -> None:
         folder = self.folder("prepare-data")
         write_csv(folder / "manifest.csv", manifest)
-        write_json(folder / "classes.json", {"classes": classes, "source_folders": source_folders})
+        write_json(
+            folder / "classes.json",
+            {"classes": list(classes), "source_folders": list(source_folders)},
+        )
 
     def load_logits(self) -> dict[str, SplitLogits]:
         tensors = load_file(self.require("extract-logits", "logits.safetensors"))

@@ -3,13 +3,11 @@
 import copy
 
 import torch
-from torch import nn
 
 from pipeline.artifacts import Prepared
 from pipeline.backbones import SourceModel
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.datasets.loaders import Preprocessing
-from pipeline.params import Training
 from pipeline.training import Data
 
 
@@ -24,23 +22,10 @@ def new_model(source: SourceModel, target_classes: int, seed: int) -> CoTuningMo
     )
 
 
-def source_network(source: SourceModel) -> nn.Sequential:
-    """The whole pre-trained classifier, images to source logits."""
-    return nn.Sequential(source.backbone, source.head)
-
-
-def preprocessing(source: SourceModel, input_size: int) -> Preprocessing:
-    return Preprocessing(input_size, source.mean, source.std)
-
-
 def training_data(prepared: Prepared, source: SourceModel, input_size: int) -> Data:
-    """Training and validation split with the source model's normalisation."""
+    """Training and validation split, with crops of input_size pixels as the source model wants."""
     return Data(
-        prepared.split("train"), prepared.split("validation"), preprocessing(source, input_size)
+        prepared.split("train"),
+        prepared.split("validation"),
+        Preprocessing(input_size, source.mean, source.std),
     )
-
-
-def images_per_epoch(data: Data, training: Training) -> int:
-    """How many images one epoch passes: whole batches, or all where they do not fill one."""
-    images = len(data.train)
-    return images - images % training.batch_size if images >= training.batch_size else images

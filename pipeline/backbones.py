@@ -3,8 +3,9 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -19,10 +20,12 @@ from pipeline.errors import UserError
 IMAGENET_CATEGORIES: tuple[str, ...] = tuple(
     torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
 )
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LITE0 = "efficientnet-lite0"
 LITE0_MEAN, LITE0_STD = (0.498, 0.498, 0.498), (0.502, 0.502, 0.502)
 WRAPPERS = ("state_dict", "model", "model_state_dict")
+# Both give auxiliary logits while they train, and expect to renormalise what they are given.
+INCEPTIONS = ("googlenet", "inception_v3")
+Channels = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,25 @@ class SourceModel:
     backbone: nn.Module
     head: nn.Linear
     categories: tuple[str, ...]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: Channels
+    std: Channels
 
     @property
     def feature_size(self) -> int:
         return self.head.in_features
+
+    def network(self) -> nn.Sequential:
+        """The whole classifier, images to source logits."""
+        return nn.Sequential(self.backbone, self.head)
+
+
+class _Whole(NamedTuple):
+    """A classifier that is not cut yet."""
+
+    model: nn.Module
+    categories: tuple[str, ...]
+    mean: Channels
+    std: Channels
 
 
 def load_source_model(name: str, weights: str, input_size: int) -> SourceModel:
@@ -61,18 +77,19 @@ def load_source_model(name: str, weights: str, input_size: int) -> SourceModel:
     """
     local = Path(weights)
     if local.suffix in {".safetensors", ".pt", ".pth"}:
-        model, categories, mean, std = _with_local_weights(name, local)
+        whole = _with_local_weights(name, local)
     elif name == LITE0:
         if weights != "published":
             raise UserError(
                 f"source_model.weights: got {weights!r}; {LITE0} takes `published` or the path "
                 "of a local state dict (.safetensors, .pt, .pth)"
             )
-        model, categories = _published_lite0(), IMAGENET_CATEGORIES
-        mean, std = LITE0_MEAN, LITE0_STD
+        whole = _Whole(_published_lite0(), IMAGENET_CATEGORIES, LITE0_MEAN, LITE0_STD)
     else:
-        model, categories, mean, std = _with_published_weights(name, weights)
-    model.eval()
+        whole = _with_published_weights(name, weights)
+    model = whole.model.eval()
+    if name in INCEPTIONS:
+        _drop_auxiliary_heads(model)
     with torch.inference_mode():
         blank = torch.zeros(1, 3, input_size, input_size)
         try:
@@ -88,7 +105,7 @@ def load_source_model(name: str, weights: str, input_size: int) -> SourceModel:
                 f"source_model: {name} does more after its last linear layer than return its "
                 "output; choose another model"
             )
-    return SourceModel(backbone, head, categories, mean, std)
+    return SourceModel(backbone, head, whole.categories, whole.mean, whole.std)
 
 
 def split_classifier(model: nn.Module) -> tuple[nn.Module, nn.Linear]:
@@ -127,39 +144,38 @@ def _published_lite0() -> nn.Module:
     return model
 
 
-def _with_published_weights(
-    name: str, weights: str
-) -> tuple[nn.Module, tuple[str, ...], tuple[float, float, float], tuple[float, float, float]]:
+def _with_published_weights(name: str, weights: str) -> _Whole:
     entries = torchvision.models.get_model_weights(_known(name))
-    if weights != "published" and weights not in entries.__members__:
+    # vgg16 has an entry without a head, which names no categories.
+    usable = [key for key, entry in entries.__members__.items() if entry.meta["categories"]]
+    if weights != "published" and weights not in usable:
         raise UserError(
-            f"source_model.weights: got {weights!r}; {name} has {', '.join(entries.__members__)}, "
+            f"source_model.weights: got {weights!r}; {name} has {', '.join(usable)}, "
             "or give the path of a local state dict (.safetensors, .pt, .pth)"
         )
     entry = entries["DEFAULT" if weights == "published" else weights]
     try:
         model = torchvision.models.get_model(name, weights=entry)
-    except (URLError, OSError) as error:
+    except (OSError, HTTPException, RuntimeError) as error:  # the last: a hash that differs
         raise UserError(
             f"could not download {entry.url}: {error}; fetch it on a machine with network "
             "access and set source_model.weights to the file's path"
         ) from None
-    transforms = entry.transforms()
-    categories = tuple(entry.meta["categories"])
-    return model, categories, tuple(transforms.mean), tuple(transforms.std)
+    return _Whole(model, tuple(entry.meta["categories"]), *_normalization(entry))
 
 
-def _with_local_weights(
-    name: str, path: Path
-) -> tuple[nn.Module, tuple[str, ...], tuple[float, float, float], tuple[float, float, float]]:
+def _with_local_weights(name: str, path: Path) -> _Whole:
     state = _read_state(path)
-    if name != LITE0:
-        _known(name)
-    probe = _bare(name, len(IMAGENET_CATEGORIES))
-    head = [key for key, module in probe.named_modules() if type(module) is nn.Linear]
-    weight = state.get(f"{head[-1]}.weight") if head else None
-    size = len(weight) if weight is not None else len(IMAGENET_CATEGORIES)
-    model = _bare(name, size)
+    if name == LITE0:
+        mean, std = LITE0_MEAN, LITE0_STD
+    else:
+        mean, std = _normalization(torchvision.models.get_model_weights(_known(name))["DEFAULT"])
+    model = _bare(name, len(IMAGENET_CATEGORIES))
+    linear = [key for key, module in model.named_modules() if type(module) is nn.Linear]
+    weight = state.get(f"{linear[-1]}.weight") if linear else None
+    size = len(weight) if weight is not None and weight.dim() else len(IMAGENET_CATEGORIES)
+    if size != len(IMAGENET_CATEGORIES):
+        model = _bare(name, size)
     try:
         model.load_state_dict(dict(state))
     except RuntimeError as error:
@@ -168,15 +184,26 @@ def _with_local_weights(
     categories = IMAGENET_CATEGORIES
     if size != len(IMAGENET_CATEGORIES):
         categories = tuple(f"category {index}" for index in range(size))
-    if name == LITE0:
-        return model, categories, LITE0_MEAN, LITE0_STD
-    return model, categories, IMAGENET_MEAN, IMAGENET_STD
+    return _Whole(model, categories, mean, std)
+
+
+def _normalization(entry: torchvision.models.WeightsEnum) -> tuple[Channels, Channels]:
+    transforms = entry.transforms()
+    return tuple(transforms.mean), tuple(transforms.std)
 
 
 def _bare(name: str, classes: int) -> nn.Module:
     if name == LITE0:
         return timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=classes)
-    return torchvision.models.get_model(name, weights=None, num_classes=classes)
+    as_published = {"transform_input": True, "init_weights": False} if name in INCEPTIONS else {}
+    return torchvision.models.get_model(name, weights=None, num_classes=classes, **as_published)
+
+
+def _drop_auxiliary_heads(model: nn.Module) -> None:
+    without = {"aux_logits": False, "AuxLogits": None, "aux1": None, "aux2": None}
+    for name, value in without.items():
+        if hasattr(model, name):
+            setattr(model, name, value)
 
 
 def _known(name: str) -> str:
@@ -191,22 +218,31 @@ def _known(name: str) -> str:
 
 
 def _read_state(path: Path) -> Mapping[str, Tensor]:
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"source_model.weights: {path} does not exist")
+    state: Any
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise UserError(f"{path} is no readable state dict: {str(error).splitlines()[0]}") from None
-    except Exception as error:  # torch raises pickle.UnpicklingError on anything but tensors
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is no readable state dict: {error}") from None
+    except Exception as error:  # whatever the restricted unpickler comes across
+        reason = "is no file of torch.save, or a damaged one"
+        if "GLOBAL" in str(error):
+            reason = "holds more than tensors, which is not loaded for safety"
         raise UserError(
-            f"{path} holds more than tensors, which is not loaded for safety; save "
-            f"model.state_dict() instead ({type(error).__name__})"
+            f"{path} {reason}; expected what torch.save(model.state_dict(), ...) writes"
         ) from None
     for wrapper in WRAPPERS:
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
-    if not isinstance(state, Mapping):
-        raise UserError(f"{path} holds a {type(state).__name__}, expected a state dict")
+    if not isinstance(state, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
+        raise UserError(
+            f"{path} holds a {type(state).__name__} that is no state dict (names to tensors); "
+            "save model.state_dict() alone, or under the key 'state_dict'"
+        )
     return {key.removeprefix("module."): value for key, value in state.items()}

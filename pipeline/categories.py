@@ -1,5 +1,6 @@
 """Which source category a folder of labelled source images stands for."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from timm.data import ImageNetInfo
@@ -11,21 +12,27 @@ def match_categories(folders: Sequence[str], categories: Sequence[str]) -> list[
     """The index of the source category that each folder name means.
 
     A folder may bear a category's name, its index, or, for the 1000 of ImageNet, its WordNet id
-    (n01440764).
+    (n01440764). Case counts only where it tells two categories apart (Cardigan is a dog, cardigan
+    a garment).
 
     Raises:
         UserError: a folder bears none of these.
     """
+    exact = {name: number for number, name in enumerate(categories)}
+    spellings = Counter(name.casefold() for name in categories)
     index = {str(number): number for number in range(len(categories))}
-    index |= {name.casefold(): number for number, name in reversed(list(enumerate(categories)))}
+    index |= {
+        name.casefold(): number for name, number in exact.items() if spellings[name.casefold()] == 1
+    }
     wordnet = ImageNetInfo("imagenet-1k").label_names()
     if len(categories) == len(wordnet):
         index |= {name: number for number, name in enumerate(wordnet)}
-    unknown = [folder for folder in folders if folder.casefold() not in index]
+    found = [exact.get(folder, index.get(folder.casefold())) for folder in folders]
+    unknown = [folder for folder, number in zip(folders, found, strict=True) if number is None]
     if unknown:
         raise UserError(
             f"prepare_data.source_validation: {len(unknown)} folders are no source category, the "
             f"first is {unknown[0]!r}; name each by category ({categories[0]!r}), index (0 to "
             f"{len(categories) - 1}) or WordNet id"
         )
-    return [index[folder.casefold()] for folder in folders]
+    return [number for number in found if number is not None]

@@ -4,7 +4,9 @@ A predictions table has a row an image: row (of the image), label and prediction
 0), confidence (the top probability, in (0, 1]) and nll (of the true label, in nats).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ from pipeline.cotuning.calibration import bin_confidences, expected_calibration_
 
 Interval = tuple[float, float]
 
+METRICS = ("accuracy", "mean_class_accuracy", "nll", "ece")
 CALIBRATION_BINS = 15
 INTERVAL_QUANTILES = (0.025, 0.975)
 SIGNIFICANCE = 0.05
@@ -165,6 +168,33 @@ def paired_difference(
     low, high = _interval((draws[:, 1] - draws[:, 0]) / images)
     p_value = float(binomtest(gains, discordant).pvalue) if discordant else 1.0
     return PairedDifference((gains - losses) / images, low, high, p_value, losses, gains, images)
+
+
+def comparison_table(
+    metrics: Mapping[str, Mapping[str, Any]], differences: Mapping[str, PairedDifference]
+) -> pd.DataFrame:
+    """A row a method: its metrics with their intervals, its difference in accuracy to vanilla.
+
+    Columns method; <metric>, <metric>_low, <metric>_high; difference_to_vanilla, difference_low,
+    difference_high, p_value, which are empty for a method without a difference.
+
+    Args:
+        metrics: by method, the metrics and under `intervals` their two ends.
+        differences: by method, to vanilla.
+    """
+    rows = []
+    for method, values in metrics.items():
+        row: dict[str, Any] = {"method": method}
+        for name in METRICS:
+            low, high = values["intervals"][name]
+            row |= {name: values[name], f"{name}_low": low, f"{name}_high": high}
+        found = differences.get(method)
+        row["difference_to_vanilla"] = found.difference if found else None
+        row["difference_low"] = found.low if found else None
+        row["difference_high"] = found.high if found else None
+        row["p_value"] = found.p_value if found else None
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _judged(predictions: pd.DataFrame, classes: int) -> _Judged:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -137,7 +137,7 @@ class Report(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     compute: Compute = Compute()
     source_model: SourceModel = SourceModel()
     prepare_data: PrepareData = PrepareData()
@@ -192,6 +192,14 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Params:
         return Params.model_validate(values)
     except ValidationError as error:
         raise UserError(_explain(path.name, error.errors())) from None
+
+
+def check_method(name: str) -> None:
+    """Refuse, with a UserError that proposes the nearest, what is no method's name."""
+    methods = get_args(MethodName)
+    if name not in methods:
+        close = difflib.get_close_matches(name, methods, n=1, cutoff=0.0)[0]
+        raise UserError(f"--method: {name!r} is no method; did you mean {close}?")
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

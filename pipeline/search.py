@@ -13,6 +13,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 STARTUP_TRIALS = 4
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
 
 @dataclass(frozen=True)
 class SearchSpace:

@@ -5,7 +5,6 @@ import logging
 import os
 import socket
 import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,12 +18,14 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.errors import UserError
 from pipeline.files import content_hash, write_aside
+from pipeline.provenance import git_tags, is_alive, process_tags
 
 EXPERIMENT = "co-tuning"
 LARGEST_LOGGED_FILE = 5_000_000  # bytes; larger artifacts are found by their hash in DVC's cache
 LOCK_PATIENCE = 20  # seconds that a database locked by another process is waited for
 
 log = logging.getLogger(__name__)
+logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 
 class StageRun:
@@ -67,7 +68,7 @@ class StageRun:
     def nested(self, name: str, params: Mapping[str, Any]) -> Iterator["StageRun"]:
         """A child run, a trial say; it ends as FINISHED, or as FAILED with the block."""
         parent = self.client.get_run(self.run_id)
-        tags = {"mlflow.parentRunId": self.run_id} | _process_tags()
+        tags = {"mlflow.parentRunId": self.run_id} | process_tags()
         child = self.client.create_run(parent.info.experiment_id, run_name=name, tags=tags)
         run = StageRun(self.client, child.info.run_id, self.root)
         run._try(self.client.log_batch, run.run_id, params=_params(params))
@@ -98,7 +99,7 @@ class StageRun:
         except (MlflowException, OSError) as error:
             if not self._failed:
                 reason = str(error).splitlines()[0][:160]
-                log.warning("MLflow run %s is incomplete: %s", self.run_id, reason)
+                log.warning("MLflow run %s cannot be written: %s", self.run_id, reason)
             self._failed = True
             return False
         return True
@@ -130,10 +131,7 @@ def stage_run(
     name = f"{stage}@{method}" if method else stage
     _end_dead_runs(client, experiment)
     tags = (
-        _process_tags()
-        | _git_tags(root)
-        | {"stage": stage}
-        | ({"method": method} if method else {})
+        process_tags() | git_tags(root) | {"stage": stage} | ({"method": method} if method else {})
     )
     tags |= {f"input.{path.relative_to(root).as_posix()}": content_hash(path) for path in inputs}
     created = client.create_run(experiment, run_name=name, tags=tags)
@@ -228,33 +226,8 @@ def _end_dead_runs(client: MlflowClient, experiment: str) -> None:
     running = client.search_runs([experiment], "attributes.status = 'RUNNING'")
     for run in running:
         tags = run.data.tags
-        if tags.get("host") == socket.gethostname() and not _is_alive(int(tags.get("pid", 0))):
+        if tags.get("host") == socket.gethostname() and not is_alive(int(tags.get("pid", 0))):
             client.set_terminated(run.info.run_id, "KILLED")
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _process_tags() -> dict[str, str]:
-    return {"host": socket.gethostname(), "pid": str(os.getpid())}
-
-
-def _git_tags(root: Path) -> dict[str, str]:
-    def git(*arguments: str) -> str:
-        result = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
-        return result.stdout.strip()
-
-    if not (commit := git("rev-parse", "HEAD")):
-        return {}
-    dirty = bool(git("status", "--porcelain", "--untracked-files=no", "--", ":!dvc.lock"))
-    return {"mlflow.source.git.commit": commit, "git.dirty": str(dirty).lower()}
 
 
 def _params(params: Mapping[str, Any], prefix: str = "") -> list[Param]:

@@ -1,7 +1,7 @@
 """fit() and predict(): the one training loop; it reports through a callback and tracks nothing."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from pipeline.datasets.loaders import (
     evaluation_batches,
     training_batches,
 )
+from pipeline.errors import UserError
 from pipeline.files import write_aside
+from pipeline.inference import predict
 from pipeline.params import Training
 
 EVALUATION_BATCH = 256
@@ -51,6 +53,11 @@ class Data:
     validation: ImageSet
     preprocessing: Preprocessing
 
+    def images_per_epoch(self, batch_size: int) -> int:
+        """How many images an epoch passes: whole batches, or all where they do not fill one."""
+        images = len(self.train)
+        return images - images % batch_size if images >= batch_size else images
+
 
 def fit(
     model: CoTuningModel,
@@ -76,7 +83,16 @@ def fit(
         on_batch: gets the number of images of each batch after it.
         checkpoint: where to write the state after each epoch; read at the start if it exists.
             The caller keys the path to everything that the training depends on.
+
+    Raises:
+        UserError: there are too few images, or the loss is not finite.
     """
+    if len(data.train) < 2 or len(data.validation) < 1:
+        raise UserError(
+            f"got {len(data.train)} training and {len(data.validation)} validation images; "
+            "batch normalisation needs 2 for training, and choosing the best epoch 1 for "
+            "validation: raise prepare_data.images_per_class or add images"
+        )
     model.to(compute.device).to(memory_format=torch.channels_last)
     loop = _Loop(model, objective, data, training, compute)
     if checkpoint is not None and checkpoint.exists():
@@ -103,25 +119,6 @@ def learning_rate_factor(training: Training, steps_per_epoch: int) -> Callable[[
         return training.step_factor ** sum(step >= drop for drop in drops)
 
     return cosine if training.schedule == "cosine" else by_steps
-
-
-@torch.inference_mode()
-def predict(
-    network: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    compute: Compute,
-    on_batch: Callable[[int], None] = lambda images: None,
-) -> tuple[Tensor, Tensor]:
-    """Logits [N, classes] in float32 and labels [N] of every batch, on the CPU."""
-    network.to(memory_format=torch.channels_last).eval()
-    logits, labels = [], []
-    for images, batch_labels in batches:
-        with compute.autocast():
-            output = network(images)
-        logits.append(output.float().cpu())
-        labels.append(batch_labels.cpu())
-        on_batch(len(batch_labels))
-    return torch.cat(logits), torch.cat(labels)
 
 
 def validate(
@@ -167,6 +164,11 @@ class _Loop:
         record: Record = {"epoch": epoch, "learning_rate": self.optimizer.param_groups[0]["lr"]}
         record |= self._train(seed * EPOCHS_PER_SEED + epoch, on_batch)
         record |= validate(self.model, self.data.validation, self.data.preprocessing, self.compute)
+        if not all(map(math.isfinite, record.values())):
+            raise UserError(
+                f"the loss is not finite in epoch {epoch}; lower the learning_rate "
+                f"({self.training.learning_rate:g}), or bound the gradient by max_gradient_norm"
+            )
         self.history.append(record)
         if _best_epoch(self.history) == epoch:
             state = self.model.state_dict()

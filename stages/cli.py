@@ -87,8 +87,12 @@ def runs(artifact: Annotated[Path, typer.Argument(help="A file below data/.")]) 
     """List the MLflow runs that an artifact comes from and went into."""
 
     def show() -> None:
+        from pipeline.errors import UserError
         from pipeline.project import project_root
         from pipeline.tracking import lineage
+
+        if not artifact.is_file():
+            raise UserError(f"{artifact} does not exist; name a file below data/")
 
         for run in lineage(project_root(), artifact):
             typer.echo(f"{run.info.run_id}  {run.info.status:<8}  {run.info.run_name}")
@@ -107,6 +111,8 @@ def _run_stage(module: str, overrides: list[str] | None, **options: object) -> N
         from pipeline.project import project_root
 
         values = params.load(project_root() / "params.yaml", overrides or [])
+        if "method" in options:
+            params.check_method(str(options["method"]))
         importlib.import_module(f"stages.{module}").run(values, **options)
 
     _guard(call)

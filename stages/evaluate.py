@@ -2,20 +2,20 @@
 
 import numpy as np
 import pandas as pd
-from pipeline.metrics import bootstrap_intervals, classification_metrics
-from pipeline.plots import confusion_matrix, save_figure
 from torch import Tensor
 
-from pipeline import assembly
 from pipeline.artifacts import Prepared, Store, write_csv, write_json
+from pipeline.assembly import new_model
 from pipeline.backbones import load_source_model
 from pipeline.compute import resolve_compute
-from pipeline.datasets.loaders import evaluation_batches
+from pipeline.datasets.loaders import Preprocessing, evaluation_batches
+from pipeline.inference import predict
+from pipeline.metrics import bootstrap_intervals, classification_metrics
 from pipeline.params import Params
+from pipeline.plots import confusion_matrix, save_figure
 from pipeline.progress import progress
 from pipeline.project import project_root
 from pipeline.tracking import stage_run
-from pipeline.training import predict
 
 
 def run(params: Params, method: str) -> None:
@@ -25,7 +25,7 @@ def run(params: Params, method: str) -> None:
     prepared = store.load_prepared()
     state = store.load_model_state(method)
     source = load_source_model(**params.source_model.model_dump())
-    model = assembly.new_model(source, len(prepared.classes), params.seed)
+    model = new_model(source, len(prepared.classes), params.seed)
     model.load_state_dict(state)
     test = prepared.split("test")
     folder = store.folder("evaluate", method)
@@ -46,7 +46,7 @@ def run(params: Params, method: str) -> None:
     ):
         batches = evaluation_batches(
             test,
-            assembly.preprocessing(source, params.source_model.input_size),
+            Preprocessing(params.source_model.input_size, source.mean, source.std),
             section.batch_size,
             compute.device,
         )

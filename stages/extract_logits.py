@@ -3,17 +3,16 @@
 import numpy as np
 import torch
 
-from pipeline import assembly
 from pipeline.artifacts import SplitLogits, Store
 from pipeline.backbones import load_source_model
 from pipeline.categories import match_categories
 from pipeline.compute import resolve_compute
-from pipeline.datasets.loaders import evaluation_batches
+from pipeline.datasets.loaders import Preprocessing, evaluation_batches
+from pipeline.inference import predict
 from pipeline.params import Params
 from pipeline.progress import progress
 from pipeline.project import project_root
 from pipeline.tracking import stage_run
-from pipeline.training import predict
 
 SPLITS = ("train", "validation", "source-validation")
 
@@ -24,8 +23,8 @@ def run(params: Params) -> None:
     prepared = store.load_prepared()
     source = load_source_model(**params.source_model.model_dump())
     source_labels = np.array(match_categories(prepared.source_folders, source.categories))
-    network = assembly.source_network(source).to(compute.device)
-    preprocessing = assembly.preprocessing(source, params.source_model.input_size)
+    network = source.network().to(compute.device)
+    preprocessing = Preprocessing(params.source_model.input_size, source.mean, source.std)
 
     images = {name: prepared.split(name) for name in SPLITS}
     images = {name: split for name, split in images.items() if len(split)}

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from pipeline import assembly
 from pipeline.artifacts import Store, write_csv
+from pipeline.assembly import new_model, training_data
 from pipeline.backbones import load_source_model
 from pipeline.compute import resolve_compute
 from pipeline.cotuning.objectives import co_tuning, vanilla
@@ -28,7 +28,7 @@ def run(params: Params, method: str) -> None:
             f"{len(prepared.classes)}; make it again with `cot stage fit-relationship`"
         )
     source = load_source_model(**params.source_model.model_dump())
-    data = assembly.training_data(prepared, source, params.source_model.input_size)
+    data = training_data(prepared, source, params.source_model.input_size)
     objective = vanilla if method == "vanilla" else co_tuning(relationship, best.source_weight)
     inputs = [
         store.require("prepare-data", "manifest.csv"),
@@ -48,11 +48,11 @@ def run(params: Params, method: str) -> None:
             store.root, "fine-tune", logged, inputs, store.folder("fine-tune", method), method
         ) as run,
         progress(
-            f"fine-tune {method}", section.epochs * assembly.images_per_epoch(data, section)
+            f"fine-tune {method}", section.epochs * data.images_per_epoch(section.batch_size)
         ) as advance,
     ):
         result = fit(
-            assembly.new_model(source, len(prepared.classes), params.seed),
+            new_model(source, len(prepared.classes), params.seed),
             objective,
             data,
             section,

@@ -1,1 +1,57 @@
 """Decode and resize every image once; decide which is for training, validation and test."""
+
+import logging
+import os
+from pathlib import Path
+
+from pipeline.artifacts import Store
+from pipeline.datasets.images import store_images
+from pipeline.datasets.source_validation import add_source_validation
+from pipeline.datasets.sources import list_source
+from pipeline.datasets.splits import build_manifest, drop_rows
+from pipeline.params import Params
+from pipeline.progress import progress
+from pipeline.project import project_root
+from pipeline.tracking import stage_run
+
+log = logging.getLogger(__name__)
+
+
+def run(params: Params) -> None:
+    store = Store(project_root())
+    section = params.prepare_data
+    listing = list_source(section.source, store.root / section.root)
+    manifest = build_manifest(
+        listing,
+        images_per_class=section.images_per_class,
+        val_fraction=section.val_fraction,
+        test_fraction=section.test_fraction,
+        test_limit=section.test_limit,
+        seed=params.seed,
+    )
+    source_folders: tuple[str, ...] = ()
+    if section.source_validation is not None:
+        listing, manifest, source_folders = add_source_validation(
+            listing, manifest, store.root / Path(section.source_validation)
+        )
+    folder = store.folder("prepare-data")
+    with (
+        stage_run(store.root, "prepare-data", section.model_dump(), [], folder) as run,
+        progress("prepare-data", len(manifest)) as advance,
+    ):
+        bad = store_images(
+            manifest["path"].tolist(),
+            listing.read,
+            folder / "images.npy",
+            section.stored_size,
+            on_bad_image=section.on_bad_image,
+            workers=os.cpu_count() or 1,
+            on_progress=advance,
+        )
+        if bad:
+            log.warning("%d unreadable images are left out", len(bad))
+            manifest = drop_rows(manifest, bad, listing.classes)
+        store.save_manifest(manifest, listing.classes, source_folders)
+        counts = manifest["split"].value_counts()
+        run.log_metrics({f"{split}_images": count for split, count in counts.items()})
+        run.log_metrics({"unreadable_images": len(bad)})

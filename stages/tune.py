@@ -7,16 +7,16 @@ from pathlib import Path
 import optuna
 import torch
 from optuna.trial import Trial
-from pipeline.plots import save_figure, tune_trials
 
-from pipeline import assembly
 from pipeline.artifacts import Best, Store, write_csv
+from pipeline.assembly import new_model, training_data
 from pipeline.backbones import load_source_model
 from pipeline.compute import resolve_compute
-from pipeline.cotuning.objectives import co_tuning
+from pipeline.cotuning.objectives import Objective, co_tuning, vanilla
 from pipeline.cotuning.relationship import fit_relationship
 from pipeline.errors import UserError
-from pipeline.params import Params
+from pipeline.params import Params, Tune
+from pipeline.plots import save_figure, tune_trials
 from pipeline.progress import progress
 from pipeline.project import project_root
 from pipeline.resume import resume_key
@@ -39,15 +39,12 @@ def run(params: Params, workers: int = 1) -> None:
     ]
     folder = store.folder("tune")
     with stage_run(store.root, "tune", section.model_dump(), inputs, folder) as run:
-        if section.trials == 0:
-            factor = section.temperature_factor
-            store.save_best(Best(section.source_weight, temperature * factor, 0, None, None))
-            return
         journal = store.work_folder("tune") / f"{resume_key(_steering(params), inputs)}.log"
         study = open_study(journal, _space(params), section.trials, params.seed)
-        _run_workers(params, journal, run, workers)
+        if section.trials:
+            _run_workers(params, journal, run, workers)
         table = trials_table(study, temperature)
-        best = _choose(study, temperature)
+        best = _choose(study, section, temperature)
         store.save_best(best)
         write_csv(folder / "trials.csv", table)
         save_figure(tune_trials(table), folder / "trials.png")
@@ -76,27 +73,15 @@ class TrialRunner:
         self.logits = store.load_logits()
         self.temperature = store.load_calibration().temperature
         self.source = load_source_model(**params.source_model.model_dump())
-        self.data = assembly.training_data(
-            self.prepared, self.source, params.source_model.input_size
-        )
+        self.data = training_data(self.prepared, self.source, params.source_model.input_size)
 
     def __call__(self, trial: Trial) -> float:
         section = self.params.tune
         source_weight, factor = _space(self.params).suggest(trial)
-        train, validation = self.logits["train"], self.logits["validation"]
         classes = len(self.prepared.classes)
-        relationship, _ = fit_relationship(
-            train.logits,
-            train.labels,
-            validation.logits,
-            validation.labels,
-            classes,
-            self.temperature * factor,
-            self.params.fit_relationship.direction,
-        )
-        objective = co_tuning(relationship.float().to(self.compute.device), source_weight)
+        objective = self.objective(source_weight, self.temperature * factor, classes)
         title = f"trial {trial.number}"
-        images = section.epochs * assembly.images_per_epoch(self.data, section)
+        images = section.epochs * self.data.images_per_epoch(section.batch_size)
         with self.run.nested(title, trial.params) as run, progress(title, images) as advance:
 
             def report(record: Record) -> None:
@@ -107,7 +92,7 @@ class TrialRunner:
                     run.set_tag("pruned", "true")
                     raise optuna.TrialPruned
 
-            model = assembly.new_model(self.source, classes, self.params.seed)
+            model = new_model(self.source, classes, self.params.seed)
             result = fit(
                 model, objective, self.data, section, self.compute, self.params.seed,
                 on_epoch=report, on_batch=advance,
@@ -116,6 +101,21 @@ class TrialRunner:
         log.info("%s: source weight %.2f, temperature factor %.2f: validation NLL %.4f",
                  title, source_weight, factor, nll)  # fmt: skip
         return nll
+
+    def objective(self, source_weight: float, temperature: float, classes: int) -> Objective:
+        if source_weight == 0:
+            return vanilla
+        train, validation = self.logits["train"], self.logits["validation"]
+        relationship, _ = fit_relationship(
+            train.logits,
+            train.labels,
+            validation.logits,
+            validation.labels,
+            classes,
+            temperature,
+            self.params.fit_relationship.direction,
+        )
+        return co_tuning(relationship.float().to(self.compute.device), source_weight)
 
 
 def _run_workers(params: Params, journal: Path, run: StageRun, workers: int) -> None:
@@ -155,7 +155,10 @@ def _work(params: Params, journal: Path, run: StageRun, seed: int) -> None:
     work_off(study, TrialRunner(params, run), params.tune.trials)
 
 
-def _choose(study: optuna.Study, temperature: float) -> Best:
+def _choose(study: optuna.Study, section: Tune, temperature: float) -> Best:
+    if section.trials == 0:
+        given = temperature * section.temperature_factor
+        return Best(section.source_weight, given, 0, None, None)
     complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     vanilla = [trial for trial in complete if trial.params["source_weight"] == 0]
     winner = study.best_trial

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 CROP_AREA = (0.08, 1.0)
 CROP_ASPECT = (3 / 4, 4 / 3)
@@ -124,9 +124,10 @@ def training_batches(
     The generator (on the CPU) decides order, crops and flips, so that every device sees the
     same images.
     """
-    sampler = RandomSampler(images, generator=generator)
+    # The whole order is drawn before the first crop: a loader that runs ahead draws nothing.
+    order = torch.randperm(len(images), generator=generator).tolist()
     full = len(images) >= batch_size
-    for pixels, labels in _load(images, BatchSampler(sampler, batch_size, full), device):
+    for pixels, labels in _load(images, BatchSampler(order, batch_size, full), device):
         yield preprocessing.random_crop(pixels, generator), labels
 
 
@@ -134,7 +135,7 @@ def evaluation_batches(
     images: ImageSet, preprocessing: Preprocessing, batch_size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Every image once, in order, as its centre crop."""
-    sampler = BatchSampler(SequentialSampler(images), batch_size, drop_last=False)
+    sampler = BatchSampler(range(len(images)), batch_size, drop_last=False)
     for pixels, labels in _load(images, sampler, device):
         yield preprocessing.center_crop(pixels), labels
 

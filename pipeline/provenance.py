@@ -1,0 +1,35 @@
+"""Which process and which state of the code a run comes from."""
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+
+def is_alive(pid: int) -> bool:
+    """Whether this machine runs a process of this number, whoever owns it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def process_tags() -> dict[str, str]:
+    """Host and pid, from which a later run tells that this one was killed."""
+    return {"host": socket.gethostname(), "pid": str(os.getpid())}
+
+
+def git_tags(root: Path) -> dict[str, str]:
+    """The commit and whether tracked files differ from it; empty outside a repository."""
+
+    def git(*arguments: str) -> str:
+        result = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
+        return result.stdout.strip()
+
+    if not (commit := git("rev-parse", "HEAD")):
+        return {}
+    dirty = bool(git("status", "--porcelain", "--untracked-files=no", "--", ":!dvc.lock"))
+    return {"mlflow.source.git.commit": commit, "git.dirty": str(dirty).lower()}

@@ -1,0 +1,249 @@
+"""The report as text: from what the stages found to Markdown."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.artifacts import Best, Calibration
+from pipeline.metrics import METRICS, PairedDifference
+from pipeline.params import Params
+
+COLUMNS = ("Accuracy", "Mean per-class accuracy", "NLL (nats)", "ECE")
+CALIBRATION_METHODS = {
+    "target-likelihood": "it explains the labels of held-out target images best",
+    "source-validation": "it has the lowest NLL on labelled images of the source categories",
+    "fixed": "it is given in params.yaml",
+}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the report tells; tables are as their stages wrote them.
+
+    Attributes:
+        manifest: of prepare-data; classes are its classes by name, in label order.
+        metrics, histories: by method, as in metrics.json and history.csv.
+        differences: by method, to vanilla; empty without vanilla.
+        trials: of tune; empty where none ran.
+        pictures: names of the PNGs beside the report; only these are linked.
+    """
+
+    params: Params
+    classes: Sequence[str]
+    manifest: pd.DataFrame
+    metrics: Mapping[str, Mapping[str, Any]]
+    differences: Mapping[str, PairedDifference]
+    histories: Mapping[str, pd.DataFrame]
+    calibration: Calibration
+    best: Best
+    trials: pd.DataFrame
+    diagnostics: Mapping[str, Any]
+    top_categories: pd.DataFrame
+    pictures: AbstractSet[str]
+
+    def picture(self, name: str, caption: str) -> str:
+        return f"![{caption}]({name})" if name in self.pictures else ""
+
+    def images(self, split: str) -> int:
+        return int((self.manifest["split"] == split).sum())
+
+    def images_a_class(self, split: str) -> str:
+        """`80`, or `64 to 80`."""
+        labels = self.manifest["label"][self.manifest["split"] == split]
+        counts = np.bincount(labels, minlength=len(self.classes))
+        low, high = counts.min(), counts.max()
+        return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def render_report(findings: Findings) -> str:
+    """The whole report in Markdown; the answer comes first."""
+    sections = (_answer, _methods, _tuning, _calibration, _relationship, _training, _making)
+    parts = (part for section in sections for part in section(findings))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def verdict(difference: PairedDifference) -> str:
+    """One sentence on co-tuning minus vanilla: better, worse or neither; how much; how sure."""
+    size = (
+        f"{_points(difference.difference)} percentage points of test accuracy (95% interval "
+        f"{_points(difference.low)} to {_points(difference.high)}, McNemar {_p(difference)})"
+    )
+    if difference.exceeds_noise:
+        word = "better" if difference.difference > 0 else "worse"
+        return f"Co-Tuning is {word} than vanilla fine-tuning beyond the noise: {size}."
+    return f"Co-Tuning makes no difference to vanilla that exceeds the noise: {size}."
+
+
+def _answer(findings: Findings) -> Iterable[str]:
+    difference = findings.differences.get("co-tuning")
+    yield "# Did Co-Tuning help?" if difference else "# Evaluation"
+    if difference:
+        yield f"**{verdict(difference)}**"
+        if findings.best.source_weight == 0:
+            yield (
+                "The source weight is 0: the model called co-tuning was trained as vanilla "
+                "fine-tuning."
+            )
+    yield (
+        f"Judged on {findings.images('test'):,} test images of {len(findings.classes)} classes, "
+        f"after training on {findings.images_a_class('train')} images a class, with "
+        f"{findings.images_a_class('validation')} more for validation."
+    )
+    if difference:
+        yield (
+            f"Only co-tuning is right on {difference.only_second_right:,} test images, only "
+            f"vanilla on {difference.only_first_right:,}. The noise meant here is which images "
+            "were drawn for the test; chance in training comes on top. Each method was trained "
+            f"once, with seed {findings.params.seed}: check a small difference with other seeds."
+        )
+
+
+def _methods(findings: Findings) -> Iterable[str]:
+    yield "## Methods"
+    rows = []
+    for method, values in findings.metrics.items():
+        row = [method, *(_with_interval(name, values) for name in METRICS)]
+        if findings.differences:
+            found = findings.differences.get(method)
+            row.append(f"{_points(found.difference)} points, {_p(found)}" if found else "baseline")
+        rows.append(row)
+    last = ["Accuracy to vanilla"] if findings.differences else []
+    yield _table(["Method", *COLUMNS, *last], rows)
+    yield "In parentheses: 95% intervals, from resampling the test images."
+    yield findings.picture("comparison.png", "Test accuracy of each method")
+    for method in findings.metrics:
+        yield findings.picture(f"confusion-matrix-{method}.png", f"Confusions of {method}")
+
+
+def _tuning(findings: Findings) -> Iterable[str]:
+    yield "## Tuning"
+    best = findings.best
+    chosen = f"source weight {best.source_weight:.3g}, temperature {best.temperature:.3g}"
+    if best.trials == 0:
+        yield f"No search ran (`tune.trials: 0`); taken from params.yaml: {chosen}."
+        return
+    complete = findings.trials[findings.trials["state"] == "COMPLETE"]
+    winner = complete.sort_values("validation_nll", kind="stable")["number"].iloc[0]
+    among = f"the lowest of {len(complete)} complete trials, {best.trials} in all"
+    found = f"validation NLL {best.validation_nll:.4f} nats, {among}"
+    vanilla = best.vanilla_validation_nll
+    if best.source_weight == 0:
+        yield f"**Vanilla fine-tuning won the search**: trial {winner}, {chosen}; {found}."
+    else:
+        rival = f"{vanilla:.4f} nats" if vanilla is not None else "not finished"
+        yield f"Trial {winner} won: {chosen}; {found} (vanilla, weight 0: {rival})."
+    yield findings.picture("trials.png", "Validation NLL of each trial")
+
+
+def _calibration(findings: Findings) -> Iterable[str]:
+    yield "## Calibration of the source model"
+    found = findings.calibration
+    reason = f"method `{found.method}`: {CALIBRATION_METHODS[found.method]}"
+    yield f"T = {found.temperature:.4g}, by {reason}."
+    if found.at_bound:
+        yield (
+            "> **Warning:** the optimum lies on the bound of the search, so the temperature means "
+            "little. Set `calibrate.method: fixed`, or give more images."
+        )
+    where = "source" if found.method == "source-validation" else "target"
+    yield f"Judged on the {where} validation images, by NLL; ECE need not fall with it:"
+    rows = [
+        ["T = 1", f"{found.nll_before:.4f}", f"{found.ece_before:.4f}"],
+        [f"T = {found.temperature:.4g}", f"{found.nll_after:.4f}", f"{found.ece_after:.4f}"],
+    ]
+    yield _table(["", "NLL (nats)", "ECE"], rows)
+    yield findings.picture("reliability.png", "Reliability before and after")
+
+
+def _relationship(findings: Findings) -> Iterable[str]:
+    yield "## Relationship"
+    direction, best = findings.params.fit_relationship.direction, findings.best
+    yield f"p(source category | target class), {direction} approach, T = {best.temperature:.4g}."
+    yield findings.picture("relationship.png", "Top source categories of each class")
+    entropy = findings.diagnostics["row_entropy"]
+    rows = []
+    for name, part in findings.top_categories.groupby("class", sort=False):
+        pairs = zip(part["category"], part["probability"], strict=True)
+        top = "; ".join(f"{category} {share:.1%}" for category, share in pairs)
+        rows.append([str(name), top, f"{entropy[str(name)]:.2f}"])
+    yield _table(["Class", "Top source categories", "Entropy (nats)"], rows)
+    yield from _diagnostics(findings.diagnostics, len(findings.classes))
+
+
+def _diagnostics(found: Mapping[str, Any], classes: int) -> Iterable[str]:
+    yield "## Diagnostics"
+    warnings = [f"> **Warning:** {_escape(warning)}." for warning in found["warnings"]]
+    yield from warnings or ["No warning."]
+    similar, g = found["most_similar_rows"], found["classifier"]
+    g_meaning = f"accuracy from source predictions alone; majority {g['majority_accuracy']:.1%}"
+    pair = f"{similar['first']} and {similar['second']}"
+    guess = f"{-np.log(classes):.3f} is guessing among {classes} equally frequent classes"
+    rows = [
+        ["LEEP", f"{found['leep']:.3f}", f"nats, at most 0; {guess}"],
+        ["NCE", f"{found['nce']:.3f}", "nats, at most 0; the same from the top category alone"],
+        ["Most similar rows", f"{similar['cosine']:.3f}", f"cosine of {pair}"],
+        ["Classifier g", f"{g['validation_accuracy']:.1%}", g_meaning],
+    ]
+    yield _table(["Score", "Value", "Meaning"], rows)
+
+
+def _training(findings: Findings) -> Iterable[str]:
+    yield "## Training"
+    rows = []
+    for method, history in findings.histories.items():
+        kept = history.sort_values("validation_nll", kind="stable").iloc[0]
+        nll, accuracy = f"{kept['validation_nll']:.4f}", f"{kept['validation_accuracy']:.1%}"
+        rows.append([method, f"{kept['epoch']:.0f} of {len(history)}", nll, accuracy])
+    yield _table(["Method", "Epoch kept", "Validation NLL (nats)", "Validation accuracy"], rows)
+    yield findings.picture("training.png", "Validation NLL and accuracy by epoch")
+
+
+def _making(findings: Findings) -> Iterable[str]:
+    params = findings.params
+    source, data, training = params.source_model, params.prepare_data, params.fine_tune
+    yield "## How it was made"
+    splits = findings.manifest["split"].value_counts(sort=False).items()
+    schedule = f"learning rate {training.learning_rate:g}, {training.schedule}"
+    rows = [
+        ["Seed", str(params.seed)],
+        ["Source model", f"{source.name}, weights {source.weights}"],
+        ["Network input", f"{source.input_size} px, cut from images of {data.stored_size} px"],
+        ["Data", f"{data.source}: " + ", ".join(f"{count:,} {split}" for split, count in splits)],
+        ["Training", f"{training.epochs} epochs, {training.batch_size} a batch, {schedule}"],
+    ]
+    yield _table(["What", "Value"], rows)
+    yield (
+        "All numbers of the methods are in [comparison.csv](comparison.csv). `mlflow ui`, in the "
+        "project's folder, shows the run of each stage; `cot runs data/report/report.md` lists "
+        "those behind this report; `dvc repro` makes it again."
+    )
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *([_escape(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _escape(text: str) -> str:
+    return re.sub(r"([\\|*`$\[\]]|<(?=\S))", r"\\\1", " ".join(text.split()))
+
+
+def _with_interval(name: str, values: Mapping[str, Any]) -> str:
+    numbers = [values[name], *values["intervals"][name]]
+    if "accuracy" in name:
+        return "{:.1%} ({:.1%} to {:.1%})".format(*numbers)
+    return "{:.3f} ({:.3f} to {:.3f})".format(*numbers)
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:+.1f}"
+
+
+def _p(difference: PairedDifference) -> str:
+    p = difference.p_value
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"

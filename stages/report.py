@@ -1,0 +1,155 @@
+"""Say whether Co-Tuning helped on this data, by how much, and how sure that is."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.artifacts import Store, read_json, write_csv
+from pipeline.errors import UserError
+from pipeline.files import write_aside
+from pipeline.metrics import PairedDifference, comparison_table, paired_difference
+from pipeline.params import Params
+from pipeline.plots import method_comparison, save_figure, training_curves
+from pipeline.project import project_root
+from pipeline.reporting import Findings, render_report, verdict
+from pipeline.tracking import StageRun, stage_run
+
+log = logging.getLogger(__name__)
+
+BASELINE = "vanilla"
+
+
+def run(params: Params) -> None:
+    store = Store(project_root())
+    folder = store.folder("report")
+    with stage_run(
+        store.root, "report", params.report.model_dump(), _inputs(store, params), folder
+    ) as run:
+        findings = gather(store, params, copy_pictures(store, params, folder))
+        intervals = {
+            method: (values["accuracy"], *values["intervals"]["accuracy"])
+            for method, values in findings.metrics.items()
+        }
+        save_figure(method_comparison(intervals), folder / "comparison.png")
+        save_figure(training_curves(findings.histories), folder / "training.png")
+        table = comparison_table(findings.metrics, findings.differences)
+        write_csv(folder / "comparison.csv", table)
+        with write_aside(folder / "report.md") as aside:
+            aside.write_text(render_report(findings), encoding="utf-8")
+        if difference := findings.differences.get("co-tuning"):
+            _announce(difference, run)
+        log.info("The report is %s", (folder / "report.md").relative_to(store.root))
+
+
+def copy_pictures(store: Store, params: Params, folder: Path) -> set[str]:
+    """Bring the other stages' pictures here; the names of all that the report may show."""
+    sources = {
+        "reliability.png": store.require("calibrate", "reliability.png"),
+        "relationship.png": store.require("fit-relationship", "relationship.png"),
+    }
+    for method in params.fine_tune.methods:
+        picture = store.require("evaluate", method, "confusion_matrix.png")
+        sources[f"confusion-matrix-{method}.png"] = picture
+    if store.load_best().trials:
+        sources["trials.png"] = store.require("tune", "trials.png")
+    for name, source in sources.items():
+        with write_aside(folder / name) as aside:
+            shutil.copyfile(source, aside)
+    return {*sources, "comparison.png", "training.png"}
+
+
+def gather(store: Store, params: Params, pictures: set[str]) -> Findings:
+    """Read what the stages wrote, and compare the methods.
+
+    Raises:
+        UserError: an artifact is missing, or a method was judged on other images than these.
+    """
+    methods = params.fine_tune.methods
+    best = store.load_best()
+    manifest = pd.read_csv(store.require("prepare-data", "manifest.csv"))
+    test = manifest[manifest["split"] == "test"]
+    predictions: dict[str, pd.DataFrame] = {
+        method: load_predictions(store, method, test) for method in methods
+    }
+    return Findings(
+        params=params,
+        classes=store.load_classes(),
+        manifest=manifest,
+        metrics={
+            method: read_json(store.require("evaluate", method, "metrics.json"))
+            for method in methods
+        },
+        differences=differences_to_baseline(predictions, params),
+        histories={
+            method: pd.read_csv(store.require("fine-tune", method, "history.csv"))
+            for method in methods
+        },
+        calibration=store.load_calibration(),
+        best=best,
+        trials=pd.read_csv(store.require("tune", "trials.csv")) if best.trials else pd.DataFrame(),
+        diagnostics=read_json(store.require("fit-relationship", "diagnostics.json")),
+        top_categories=pd.read_csv(
+            store.require("fit-relationship", "top_categories.csv"),
+            dtype={"class": str, "category": str},
+            na_filter=False,
+        ),
+        pictures=pictures,
+    )
+
+
+def load_predictions(store: Store, method: str, test: pd.DataFrame) -> pd.DataFrame:
+    """The predictions of a method for exactly the test split.
+
+    Raises:
+        UserError: they are missing, or were made for other images or labels.
+    """
+    predictions = pd.read_csv(store.require("evaluate", method, "predictions.csv"))
+    wanted = test.set_index("row")["label"].sort_index()
+    if not predictions.set_index("row")["label"].sort_index().equals(wanted):
+        raise UserError(
+            f"data/evaluate/{method}/predictions.csv is not of the present test split "
+            f"({len(predictions)} images there, {len(wanted)} in the manifest); make it again with "
+            f"`cot stage evaluate --method {method}`, or everything with `dvc repro`"
+        )
+    return predictions
+
+
+def differences_to_baseline(
+    predictions: dict[str, pd.DataFrame], params: Params
+) -> dict[str, PairedDifference]:
+    """Of every method but vanilla to vanilla; none where vanilla is not among the methods."""
+    if BASELINE not in predictions:
+        return {}
+    return {
+        method: paired_difference(
+            predictions[BASELINE], table, params.report.bootstrap_resamples, params.seed
+        )
+        for method, table in predictions.items()
+        if method != BASELINE
+    }
+
+
+def _inputs(store: Store, params: Params) -> list[Path]:
+    methods = params.fine_tune.methods
+    return [
+        store.require("prepare-data", "manifest.csv"),
+        store.require("calibrate", "calibration.json"),
+        store.require("tune", "best.json"),
+        store.require("fit-relationship", "diagnostics.json"),
+        *(store.require("fine-tune", method, "history.csv") for method in methods),
+        *(store.require("evaluate", method, "predictions.csv") for method in methods),
+    ]
+
+
+def _announce(difference: PairedDifference, run: StageRun) -> None:
+    log.info(verdict(difference))
+    run.log_metrics(
+        {
+            "accuracy_difference": difference.difference,
+            "accuracy_difference_low": difference.low,
+            "accuracy_difference_high": difference.high,
+            "p_value": difference.p_value,
+        }
+    )

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline import params
+from pipeline.errors import UserError
+
+PROJECT_FILE = Path(__file__).parents[2] / "params.yaml"
+
+
+def load(tmp_path, text, *overrides):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return params.load(path, overrides)
+
+
+def test_the_projects_file_spells_out_every_value():
+    written = YAML(typ="safe").load(PROJECT_FILE.read_text())
+    assert params.load(PROJECT_FILE).model_dump(mode="json") == written
+
+
+def test_what_the_file_leaves_out_has_its_default(tmp_path):
+    assert load(tmp_path, "seed: 3").fine_tune == params.FineTune()
+    assert load(tmp_path, "").seed == 0
+
+
+def test_an_override_wins_over_the_file_and_is_typed(tmp_path):
+    values = load(tmp_path, "fine_tune:\n  epochs: 9", "fine_tune.epochs=3", "seed=7")
+    assert (values.fine_tune.epochs, values.seed) == (3, 7)
+
+
+def test_numbers_in_scientific_notation_are_numbers(tmp_path):
+    assert load(tmp_path, "fine_tune:\n  learning_rate: 1e-3").fine_tune.learning_rate == 0.001
+
+
+def test_sections_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        params.Params().seed = 1
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "message"),
+    [
+        ("fine_tune:\n  learnig_rate: 1", None, "did you mean fine_tune.learning_rate"),
+        ("fine_tunee: {}", None, "did you mean fine_tune?"),
+        ("tune:\n  learnig_rate: 1", None, "did you mean tune.learning_rate"),
+        ("fine_tune:\n  epochs: many", None, "fine_tune.epochs: got 'many'"),
+        ("fine_tune:\n  epochs: 1.5", None, "valid integer"),
+        ("fine_tune:\n  epochs: 0", None, "greater than or equal to 1"),
+        ("fine_tune:\n  methods: [vanila]", None, "'vanilla' or 'co-tuning'"),
+        ("fine_tune: 3", None, "fine_tune: got 3"),
+        ("prepare_data:\n  on_bad_image: ignore", None, "'stop' or 'skip'"),
+        ("- a", None, "the file: got ['a']"),
+        ("a: [", None, "not valid YAML"),
+        ("a: 1\na: 2", None, "not valid YAML"),
+        ("", "seed", "expected section.name=value"),
+        ("seed: 1", "seed.value=1", "seed is a value, not a section"),
+        ("", "tune.trials=yes", "tune.trials: got 'yes'"),
+        ("prepare_data:\n  stored_size: 32", None, "exceeds prepare_data.stored_size 32"),
+        ("tune:\n  source_weight: 7", None, "exceeds max_source_weight 5.0"),
+        ("tune:\n  temperature_factor: 3", None, "outside [1/2.0, 2.0]"),
+        ("calibrate:\n  method: source-validation", None, "needs prepare_data.source_validation"),
+    ],
+)
+def test_what_is_not_accepted_is_said_in_one_line(tmp_path, text, override, message):
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, text, *([override] if override else []))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path):
+    with pytest.raises(UserError, match=r"beside dvc.yaml"):
+        params.load(tmp_path / "params.yaml")

@@ -1,0 +1,172 @@
+"""The words of the report."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from pipeline.artifacts import Best, Calibration
+from pipeline.metrics import METRICS, PairedDifference
+from pipeline.params import Params
+from pipeline.reporting import Findings, render_report, verdict
+
+BETTER = PairedDifference(0.022, 0.009, 0.035, 0.0012, 100, 144, 2000)
+WORSE = PairedDifference(-0.031, -0.045, -0.017, 1e-7, 144, 82, 2000)
+NEITHER = PairedDifference(0.003, -0.008, 0.014, 0.58, 70, 76, 2000)
+PICTURES = {"comparison.png", "trials.png", "reliability.png", "relationship.png", "training.png"}
+
+
+def findings() -> Findings:
+    labels = [0] * 8 + [1] * 9 + [0, 1] * 3
+    splits = ["train"] * 17 + ["validation"] * 2 + ["test"] * 4
+    values = dict.fromkeys(METRICS, 0.5) | {"intervals": {key: [0.4, 0.6] for key in METRICS}}
+    epochs = {"epoch": [1, 2, 3], "validation_nll": [0.9, 0.6, 0.7]}
+    history = pd.DataFrame(epochs | {"validation_accuracy": [0.6, 0.72, 0.75]})
+    trials = {"number": [0, 1, 2], "state": ["COMPLETE", "COMPLETE", "PRUNED"]}
+    return Findings(
+        params=Params(seed=7),
+        classes=["cat", "a|b"],
+        manifest=pd.DataFrame({"split": splits, "label": labels}),
+        metrics={"vanilla": values, "co-tuning": values},
+        differences={"co-tuning": BETTER},
+        histories={"vanilla": history, "co-tuning": history},
+        calibration=Calibration(1.73, "target-likelihood", False, 1.25, 1.125, 0.25, 0.125),
+        best=Best(2.3, 1.9, 3, 0.7, 0.9),
+        trials=pd.DataFrame(trials | {"validation_nll": [0.9, 0.7, 0.6]}),
+        diagnostics={
+            "leep": -0.4,
+            "nce": -0.5,
+            "row_entropy": {"cat": 0.5, "a|b": 1.5},
+            "most_similar_rows": {"first": "cat", "second": "a|b", "cosine": 0.97},
+            "classifier": {"validation_accuracy": 0.6, "majority_accuracy": 0.55},
+            "warnings": ["cat and a|b have nearly the same row"],
+        },
+        top_categories=pd.DataFrame(
+            {
+                "class": ["cat", "cat", "a|b"],
+                "rank": [1, 2, 1],
+                "category": ["tabby, tabby cat", "lynx", "dingo"],
+                "probability": [0.6, 0.25, 0.4],
+            }
+        ),
+        pictures=PICTURES,
+    )
+
+
+@pytest.mark.parametrize(
+    ("difference", "words", "numbers"),
+    [
+        (BETTER, "is better than vanilla fine-tuning beyond the noise", "+2.2 p, +0.9 to +3.5"),
+        (WORSE, "is worse than vanilla fine-tuning beyond the noise", "-3.1 p, -4.5 to -1.7"),
+        (NEITHER, "no difference to vanilla that exceeds the noise", "+0.3 p, -0.8 to +1.4"),
+    ],
+)
+def test_the_verdict_has_three_wordings(
+    difference: PairedDifference, words: str, numbers: str
+) -> None:
+    sentence = verdict(difference)
+    assert words in sentence
+    assert all(number in sentence for number in numbers.split(", "))
+
+
+def test_a_test_and_an_interval_that_disagree_are_noise() -> None:
+    assert "exceeds the noise" in verdict(replace(BETTER, p_value=0.06))
+    assert "exceeds the noise" in verdict(replace(BETTER, low=-0.001))
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.0012, "p = 0.0012"), (1e-7, "p < 0.0001"), (1, "p = 1)")]
+)
+def test_p_values_are_rounded(p: float, text: str) -> None:
+    assert text in verdict(replace(BETTER, p_value=p))
+
+
+def test_the_answer_comes_first_with_its_grounds() -> None:
+    lines = render_report(findings()).splitlines()
+    assert lines[0] == "# Did Co-Tuning help?"
+    assert lines[2] == f"**{verdict(BETTER)}**"
+    assert lines[4] == (
+        "Judged on 4 test images of 2 classes, after training on 8 to 9 images a class, with 1 "
+        "more for validation."
+    )
+    assert "Only co-tuning is right on 144 test images, only vanilla on 100." in lines[6]
+    assert "seed 7" in lines[6]
+
+
+def test_every_section_is_there_in_order() -> None:
+    text = render_report(findings())
+    headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
+    assert headings == [
+        *("Methods", "Tuning", "Calibration of the source model", "Relationship", "Diagnostics"),
+        *("Training", "How it was made"),
+    ]
+    assert all(text.count(f"({picture})") == 1 for picture in PICTURES)
+    assert "None" not in text
+    assert "nan" not in text
+
+
+def test_without_a_difference_the_paired_section_is_left_out() -> None:
+    text = render_report(replace(findings(), differences={}))
+    assert text.startswith("# Evaluation\n\nJudged on 4 test images")
+    assert "beyond the noise" not in text
+    assert "McNemar" not in text
+    assert "to vanilla" not in text
+
+
+def test_the_methods_are_tabled_with_intervals_and_difference() -> None:
+    text = render_report(findings())
+    interval = "50.0% (40.0% to 60.0%) | 0.500 (0.400 to 0.600)"
+    assert f"{interval} | 0.500 (0.400 to 0.600) | +2.2 points, p = 0.0012 |" in text
+    assert "| baseline |" in text
+
+
+def test_the_winning_trial_is_the_best_complete_one() -> None:
+    text = render_report(findings())
+    assert "Trial 1 won: source weight 2.3, temperature 1.9; validation NLL 0.7000 nats" in text
+    assert "lowest of 2 complete trials, 3 in all (vanilla, weight 0: 0.9000 nats)" in text
+
+
+def test_a_vanilla_trial_that_did_not_finish_is_said_so() -> None:
+    best = Best(2.3, 1.9, 3, 0.7, None)
+    assert "(vanilla, weight 0: not finished)" in render_report(replace(findings(), best=best))
+
+
+def test_vanilla_that_wins_the_search_is_said_twice() -> None:
+    text = render_report(replace(findings(), best=Best(0.0, 1.73, 3, 0.7, 0.7)))
+    assert "**Vanilla fine-tuning won the search**" in text
+    assert "The source weight is 0: the model called co-tuning was trained as vanilla" in text
+
+
+def test_no_search_is_said_so() -> None:
+    best = Best(2.3, 1.73, 0, None, None)
+    text = render_report(replace(findings(), best=best, trials=pd.DataFrame()))
+    assert "No search ran (`tune.trials: 0`); taken from params.yaml: source weight 2.3" in text
+
+
+def test_a_temperature_on_the_bound_is_a_warning() -> None:
+    calibration = Calibration(8.0, "source-validation", True, 1.25, 1.125, 0.25, 0.125)
+    text = render_report(replace(findings(), calibration=calibration))
+    assert "> **Warning:** the optimum lies on the bound" in text
+    assert "Judged on the source validation images" in text
+    assert "lies on the bound" not in render_report(findings())
+
+
+def test_calibration_is_shown_before_and_after() -> None:
+    text = render_report(findings())
+    assert "| T = 1 | 1.2500 | 0.2500 |\n| T = 1.73 | 1.1250 | 0.1250 |" in text
+
+
+def test_each_class_has_one_row_of_top_categories_with_pipes_escaped() -> None:
+    text = render_report(findings())
+    assert "| cat | tabby, tabby cat 60.0%; lynx 25.0% | 0.50 |" in text
+    assert r"| a\|b | dingo 40.0% | 1.50 |" in text
+
+
+def test_diagnostics_warn() -> None:
+    assert r"> **Warning:** cat and a\|b have nearly the same row." in render_report(findings())
+    calm = replace(findings(), diagnostics=dict(findings().diagnostics) | {"warnings": []})
+    assert "No warning." in render_report(calm)
+
+
+def test_the_kept_epoch_is_tabled() -> None:
+    assert "| vanilla | 2 of 3 | 0.6000 | 72.0% |" in render_report(findings())

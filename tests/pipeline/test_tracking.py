@@ -1,0 +1,210 @@
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from mlflow import MlflowClient
+
+from pipeline import tracking
+from pipeline.errors import UserError
+from pipeline.files import content_hash
+
+
+@pytest.fixture
+def stage(project):
+    """Run a stage that writes one file; give its finished run."""
+
+    def run_stage(name, inputs=(), content="x", params=None):
+        folder = project / "data" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with tracking.stage_run(project, name, params or {}, list(inputs), folder) as run:
+            (folder / "out.txt").write_text(content)
+            run.log_metrics({"loss": 2.0, "absent": None}, step=1)
+            run.log_metrics({"loss": 1.0}, step=2)
+        return client(project).get_run(run.run_id)
+
+    return run_stage
+
+
+def client(root):
+    return MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+
+
+def test_a_run_holds_params_metrics_by_epoch_artifacts_and_hashes(stage, project):
+    source = project / "in.txt"
+    source.write_text("input")
+    run = stage("calibrate", [source], params={"method": "fixed", "nested": {"value": 3}})
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"method": "fixed", "nested.value": "3"}
+    history = client(project).get_metric_history(run.info.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.0)]
+    assert run.data.tags["stage"] == "calibrate"
+    assert run.data.tags["input.in.txt"] == content_hash(source)
+    output = project / "data/calibrate/out.txt"
+    assert run.data.tags["output.data/calibrate/out.txt"] == content_hash(output)
+    assert "out.txt" in [item.path for item in client(project).list_artifacts(run.info.run_id)]
+    left = json.loads((project / "data/calibrate/run.json").read_text())
+    assert left["run_id"] == run.info.run_id
+
+
+def test_the_commit_and_dirtiness_are_tagged(stage, project):
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *identity, *arguments], cwd=project, check=True)
+
+    (project / "code.py").write_text("1")
+    git("init", "-q")
+    git("add", "code.py")
+    git("commit", "-qm", "first")
+    assert stage("tune").data.tags["git.dirty"] == "false"
+    (project / "code.py").write_text("2")
+    run = stage("tune")
+    assert run.data.tags["git.dirty"] == "true"
+    assert len(run.data.tags["mlflow.source.git.commit"]) == 40
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED")]
+)
+def test_a_stage_that_fails_leaves_no_run_id_and_says_how_it_ended(project, error, status):
+    folder = project / "data/tune"
+    with pytest.raises(error), tracking.stage_run(project, "tune", {}, [], folder) as run:
+        raise error
+    assert client(project).get_run(run.run_id).info.status == status
+    assert not (folder / "run.json").exists()
+
+
+def test_the_runs_of_one_pipeline_are_found_from_any_of_its_artifacts(stage, project):
+    first = stage("extract-logits", content="logits")
+    second = stage("calibrate", [project / "data/extract-logits/out.txt"], content="T")
+    third = stage("tune", [project / "data/calibrate/out.txt"], content="best")
+    stage("report", content="unrelated")
+    expected = [run.info.run_id for run in (first, second, third)]
+    for name in ("extract-logits", "calibrate", "tune"):
+        runs = tracking.lineage(project, project / "data" / name / "out.txt")
+        assert [run.info.run_id for run in runs] == expected
+
+
+def test_an_artifact_that_no_run_wrote_is_said_so(stage, project):
+    stage("tune")
+    (project / "other.txt").write_text("other")
+    with pytest.raises(UserError, match="no MLflow run wrote"):
+        tracking.lineage(project, project / "other.txt")
+
+
+def test_a_nested_run_belongs_to_its_stage(project):
+    with tracking.stage_run(project, "tune", {}, [], project / "data/tune") as run:
+        joined = tracking.join_run(project, run.run_id)
+        with joined.nested("trial 0", {"source_weight": 2.3}) as trial:
+            trial.log_metrics({"validation_nll": 0.5})
+    child = client(project).get_run(trial.run_id)
+    assert child.data.tags["mlflow.parentRunId"] == run.run_id
+    assert child.data.params == {"source_weight": "2.3"}
+    assert child.info.status == "FINISHED"
+
+
+SCRIPT = textwrap.dedent("""
+    import sys, time
+    from pathlib import Path
+    from pipeline import tracking
+    root = Path(sys.argv[1])
+    with tracking.stage_run(root, sys.argv[2], {}, [], root / "data" / sys.argv[2]) as run:
+        print(run.run_id, flush=True)
+        time.sleep(float(sys.argv[3]))
+""")
+
+
+@pytest.fixture
+def start(project):
+    """Start a stage in a process of its own; it is killed at the end of the test."""
+    processes = []
+
+    def start_process(stage, seconds):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(project), stage, str(seconds)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start_process
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_a_killed_run_is_ended_by_the_next_one_and_a_living_one_left_alone(stage, start, project):
+    killed, living = start("tune", 60), start("evaluate", 60)
+    killed_id, living_id = (process.stdout.readline().strip() for process in (killed, living))
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert client(project).get_run(killed_id).info.status == "RUNNING"
+    stage("calibrate")
+    assert client(project).get_run(killed_id).info.status == "KILLED"
+    assert client(project).get_run(living_id).info.status == "RUNNING"
+
+
+@pytest.mark.slow
+def test_processes_that_create_the_database_at_once_all_succeed(start, project):
+    (project / "mlflow.db").unlink()
+    processes = [start(f"stage-{number}", 0) for number in range(4)]
+    ids = [process.communicate()[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4
+    assert {client(project).get_run(run_id).info.status for run_id in ids} == {"FINISHED"}
+
+
+def lock(root):
+    holder = sqlite3.connect(root / "mlflow.db", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    return holder
+
+
+def test_a_locked_database_is_refused_before_the_work_in_one_line(stage, project, monkeypatch):
+    stage("calibrate")
+    monkeypatch.setattr(tracking, "LOCK_PATIENCE", 1)
+    holder = lock(project)
+    with pytest.raises(UserError, match="database is locked") as caught:
+        stage("tune")
+    assert "\n" not in str(caught.value)
+    holder.close()
+
+
+def test_a_database_that_gets_locked_midway_does_not_cost_the_work(project, monkeypatch, caplog):
+    monkeypatch.setattr(tracking, "LOCK_PATIENCE", 1)
+    folder = project / "data/tune"
+    folder.mkdir(parents=True)
+    with tracking.stage_run(project, "tune", {}, [], folder) as run:
+        holder = lock(project)
+        run.log_metrics({"loss": 1.0}, step=1)
+        holder.close()
+        run.log_metrics({"loss": 0.5}, step=2)
+    assert caplog.text.count("cannot be written") == 1
+    points = client(project).get_metric_history(run.run_id, "loss")
+    assert [point.step for point in points] == [1, 2]
+    assert client(project).get_run(run.run_id).info.status == "FINISHED"
+
+
+def test_another_tracking_server_is_used_when_it_is_set(project, monkeypatch):
+    other = project / "other.db"
+    (project / "mlflow.db").rename(other)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other}")
+    folder = project / "data/tune"
+    folder.mkdir(parents=True)
+    with tracking.stage_run(project, "tune", {}, [], folder) as run:
+        pass
+    assert not (project / "mlflow.db").exists()
+    assert MlflowClient(f"sqlite:///{other}").get_run(run.run_id).info.status == "FINISHED"
+
+
+def test_an_unreachable_server_is_refused_in_one_line(project, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with (
+        pytest.raises(UserError, match="cannot be used"),
+        tracking.stage_run(project, "tune", {}, [], project),
+    ):
+        pass

@@ -1,0 +1,78 @@
+import subprocess
+import sys
+
+import pytest
+
+STAGES = (
+    *("prepare-data", "extract-logits", "calibrate", "tune"),
+    *("fit-relationship", "fine-tune", "evaluate", "report"),
+)
+NEEDS_METHOD = {"fine-tune", "evaluate"}
+
+
+@pytest.fixture
+def cot(project):
+    """Call the command in an empty project."""
+    (project / "dvc.yaml").write_text("")
+    (project / "params.yaml").write_text("seed: 0\n")
+
+    def call(*arguments):
+        return subprocess.run(["cot", *arguments], cwd=project, capture_output=True, text=True)
+
+    return call
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys; from typer.testing import CliRunner; from stages.cli import app;"
+        "result = CliRunner().invoke(app, ['stage', '--help']); assert result.exit_code == 0;"
+        "heavy = {'mlflow', 'torch', 'dvc', 'optuna', 'pandas', 'numpy'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_help_lists_every_stage(cot):
+    text = cot("stage", "--help").stdout
+    assert all(stage in text for stage in STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES[1:])
+def test_a_missing_artifact_names_the_stage_that_makes_it(cot, stage):
+    method = ["--method", "vanilla"] if stage in NEEDS_METHOD else []
+    result = cot("stage", stage, *method)
+    assert result.returncode == 1
+    assert "is missing; make it with `cot stage" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("calibrate.metod=fixed", "did you mean calibrate.method?"),
+        ("calibrate.temperature=hot", "calibrate.temperature: got 'hot'"),
+        ("calibrate.temperature", "expected section.name=value"),
+    ],
+)
+def test_a_wrong_override_is_one_line_and_exit_code_1(cot, override, message):
+    result = cot("stage", "calibrate", "--set", override)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_unknown_method_is_refused(cot):
+    result = cot("stage", "fine-tune", "--method", "co-tunning")
+    assert result.returncode == 1
+    assert "did you mean co-tuning?" in result.stderr
+
+
+def test_an_artifact_that_is_not_there_has_no_runs(cot, project):
+    result = cot("runs", str(project / "data/none.json"))
+    assert result.returncode == 1
+    assert "does not exist" in result.stderr
+
+
+def test_usage_errors_exit_with_2(cot):
+    assert cot("stage", "no-such-stage").returncode == 2

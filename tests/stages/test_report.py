@@ -1,0 +1,172 @@
+"""The report stage, on artifacts as the other stages write them."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.artifacts import Best, Calibration, Store, write_csv, write_json
+from pipeline.cotuning.calibration import bin_confidences
+from pipeline.errors import UserError
+from pipeline.metrics import bootstrap_intervals, classification_metrics
+from pipeline.params import FineTune, MethodName, Params
+from pipeline.plots import (
+    confusion_matrix,
+    relationship_heat_map,
+    reliability_diagram,
+    save_figure,
+    tune_trials,
+)
+from stages import report
+
+CLASSES = ["007", "NA", "a|b"]
+TEST, TRAIN = 300, 30
+
+
+def write_project(root: Path, methods: dict[MethodName, float]) -> Store:
+    """A finished pipeline; `methods` gives each method's accuracy."""
+    store = Store(root)
+    rng = np.random.default_rng(0)
+    splits = ["train"] * TRAIN + ["validation"] * 9 + ["test"] * TEST
+    labels = np.arange(len(splits)) % len(CLASSES)
+    manifest = pd.DataFrame({"row": range(len(splits)), "split": splits, "label": labels})
+    store.save_manifest(manifest.assign(path="x.png"), CLASSES, [])
+    for method, accuracy in methods.items():
+        write_evaluation(store, method, manifest[manifest["split"] == "test"], accuracy)
+        epochs = np.arange(1, 6)
+        history = {"epoch": epochs, "learning_rate": 0.1, "target_loss": 1 / epochs}
+        history |= {"validation_nll": 1 / epochs, "validation_accuracy": 1 - 0.5 / epochs}
+        write_csv(store.folder("fine-tune", method) / "history.csv", pd.DataFrame(history))
+    store.save_calibration(Calibration(8.0, "target-likelihood", True, 1.2, 1.1, 0.2, 0.1))
+    curve = bin_confidences(rng.random(100), (rng.random(100) < 0.5).astype(float))
+    save_figure(reliability_diagram(curve, curve), store.folder("calibrate") / "reliability.png")
+    write_tuning(store)
+    write_relationship(store)
+    return store
+
+
+def write_evaluation(store: Store, method: str, test: pd.DataFrame, accuracy: float) -> None:
+    label = test["label"].to_numpy()
+    right = np.arange(len(label)) < accuracy * len(label)
+    predictions = pd.DataFrame(
+        {
+            "row": test["row"],
+            "path": "x.png",
+            "label": label,
+            "prediction": np.where(right, label, (label + 1) % len(CLASSES)),
+            "confidence": 0.8,
+            "nll": np.where(right, 0.2, 2.0),
+        }
+    )
+    metrics = classification_metrics(predictions, len(CLASSES))
+    intervals = bootstrap_intervals(predictions, len(CLASSES), 100, 0)
+    folder = store.folder("evaluate", method)
+    write_csv(folder / "predictions.csv", predictions)
+    write_json(folder / "metrics.json", metrics | {"intervals": intervals})
+    figure = confusion_matrix(label, predictions["prediction"].to_numpy(), CLASSES)
+    save_figure(figure, folder / "confusion_matrix.png")
+
+
+def write_tuning(store: Store) -> None:
+    trials = pd.DataFrame(
+        {
+            "number": [0, 1, 2],
+            "state": ["COMPLETE", "COMPLETE", "PRUNED"],
+            "source_weight": [0.0, 2.3, 4.0],
+            "temperature_factor": 1.0,
+            "temperature": [8.0, 8.0, 9.0],
+            "validation_nll": [0.9, 0.7, 0.8],
+            "epochs": [6, 6, 2],
+            "seconds": 1.0,
+        }
+    )
+    write_csv(store.folder("tune") / "trials.csv", trials)
+    save_figure(tune_trials(trials), store.folder("tune") / "trials.png")
+    store.save_best(Best(2.3, 8.0, 3, 0.7, 0.9))
+
+
+def write_relationship(store: Store) -> None:
+    folder = store.folder("fit-relationship")
+    relationship = np.eye(3, 5) * 0.8 + 0.04
+    save_figure(
+        relationship_heat_map(relationship, CLASSES, list("vwxyz")), folder / "relationship.png"
+    )
+    top = [(name, 1, source, 0.84) for name, source in zip(CLASSES, "vwx", strict=True)]
+    columns = ["class", "rank", "category", "probability"]
+    write_csv(folder / "top_categories.csv", pd.DataFrame(top, columns=columns))
+    classifier = {"validation_accuracy": 0.7, "majority_accuracy": 0.34}
+    classifier |= {"inverse_regularization": 1.0, "scale": 2.0, "scale_at_bound": False}
+    diagnostics = {
+        "leep": -0.5,
+        "nce": -0.6,
+        "row_entropy": dict.fromkeys(CLASSES, 0.7),
+        "most_similar_rows": {"first": "007", "second": "NA", "cosine": 0.96},
+        "classifier": classifier,
+        "warnings": ["007 and NA have nearly the same row"],
+    }
+    write_json(folder / "diagnostics.json", diagnostics)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of a project whose report was made."""
+    root = tmp_path_factory.mktemp("project")
+    write_project(root, {"vanilla": 0.70, "co-tuning": 0.80})
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DVC_ROOT", str(root))
+        environment.delenv("MLFLOW_TRACKING_URI", raising=False)
+        report.run(Params())
+    return root
+
+
+def test_the_report_answers_first_and_shows_pictures_that_exist(finished: Path) -> None:
+    folder = finished / "data" / "report"
+    text = (folder / "report.md").read_text()
+    assert "better than vanilla fine-tuning beyond the noise: +10.0" in text.splitlines()[2]
+    assert "300 test images of 3 classes, after training on 10 images a class" in text
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert {"comparison.png", "training.png", "trials.png", "relationship.png"} < set(links)
+    assert all((folder / link).is_file() for link in links)
+    pictures = {path.name for path in folder.glob("*.png")}
+    assert pictures == {link for link in links if link.endswith(".png")}
+
+
+def test_class_names_that_look_like_numbers_or_nothing_survive(finished: Path) -> None:
+    text = (finished / "data" / "report" / "report.md").read_text()
+    assert "| 007 | v 84.0% |" in text
+    assert "| NA | w 84.0% |" in text
+    assert r"| a\|b | x 84.0% |" in text
+
+
+def test_the_table_holds_the_metrics_and_the_difference(finished: Path) -> None:
+    table = pd.read_csv(finished / "data" / "report" / "comparison.csv", index_col="method")
+    assert table.loc["co-tuning", "accuracy"] == pytest.approx(0.8)
+    assert table.loc["co-tuning", "difference_to_vanilla"] == pytest.approx(0.1)
+    assert table.loc["co-tuning", "p_value"] == pytest.approx(2.0**-29)
+    assert np.isnan(table.loc["vanilla", "p_value"])
+
+
+def test_the_run_is_tracked_with_its_inputs(finished: Path) -> None:
+    recorded = json.loads((finished / "data" / "report" / "run.json").read_text())
+    assert (finished / "mlflow.db").exists()
+    assert recorded["experiment"] == "co-tuning"
+
+
+def test_one_method_alone_gives_a_report_without_a_comparison(finished: Path) -> None:
+    params = Params(fine_tune=FineTune(methods=("co-tuning",)))
+    findings = report.gather(Store(finished), params, set())
+    assert findings.differences == {}
+    assert "beyond the noise" not in report.render_report(findings)
+
+
+def test_predictions_of_another_test_split_are_refused(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "data", tmp_path / "data")
+    store = Store(tmp_path)
+    path = store.folder("evaluate", "vanilla") / "predictions.csv"
+    write_csv(path, pd.read_csv(path).iloc[:-1])
+    with pytest.raises(UserError, match=r"vanilla/predictions\.csv is not of the present test"):
+        report.gather(store, Params(), set())

@@ -1,0 +1,190 @@
+"""The pipeline as a user runs it: dvc and cot in processes of their own, on a folder of images."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from PIL import Image
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+COLOURS = {"brick": (200, 60, 40), "grass": (60, 160, 50), "night sky": (20, 20, 60)}
+SMALL = {
+    "source_model": {"input_size": 32},
+    "prepare_data": {"source": "image-folder", "root": "photos", "stored_size": 36},
+    "tune": {"trials": 2, "epochs": 1, "batch_size": 8},
+    "fine_tune": {"epochs": 2, "batch_size": 8},
+    "evaluate": {"bootstrap_resamples": 100},
+    "report": {"bootstrap_resamples": 100},
+}
+
+pytestmark = pytest.mark.slow
+
+
+def draw_photos(folder):
+    generator = np.random.default_rng(0)
+    for name, colour in COLOURS.items():
+        (folder / name).mkdir(parents=True)
+        for index in range(16):
+            noise = generator.integers(-20, 20, (40, 50, 3))
+            pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{index}.png")
+
+
+def write_params(project, changes):
+    yaml = YAML()
+    path = project / "params.yaml"
+    values = yaml.load(path.read_text())
+    for section, entries in changes.items():
+        values[section].update(entries)
+    with path.open("w") as file:
+        yaml.dump(values, file)
+
+
+def call(project, *command):
+    return subprocess.run(command, cwd=project, capture_output=True, text=True)
+
+
+def stages_to_run(project):
+    output = call(project, "dvc", "repro", "--dry").stdout
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, empty_database):
+    """A copy of the project in which `dvc repro` has run once."""
+    project = tmp_path_factory.mktemp("pipeline") / "project"
+    files = call(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").stdout
+    for name in files.splitlines():
+        if name != "dvc.lock" and (ROOT / name).exists():
+            (project / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, project / name)
+    shutil.copy(empty_database, project / "mlflow.db")
+    draw_photos(project / "photos")
+    write_params(project, SMALL)
+    call(project, "git", "init", "-q")
+    result = call(project, "dvc", "repro")
+    assert result.returncode == 0, result.stdout + result.stderr
+    return project
+
+
+def test_every_stage_leaves_its_artifacts(finished):
+    data = finished / "data"
+    for name in (
+        *("prepare-data/images.npy", "extract-logits/logits.safetensors"),
+        *("calibrate/calibration.json", "tune/best.json"),
+        *("fit-relationship/relationship.safetensors", "report/report.md"),
+        *("fine-tune/vanilla/model.safetensors", "fine-tune/co-tuning/model.safetensors"),
+    ):
+        assert (data / name).exists()
+    metrics = json.loads((data / "evaluate/co-tuning/metrics.json").read_text())
+    assert 0.5 < metrics["accuracy"] <= 1
+    report = (data / "report/report.md").read_text()
+    assert "night sky" in report
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert "up to date" in call(finished, "dvc", "repro").stdout
+    assert stages_to_run(finished) == []
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "expected"),
+    [
+        ("fine_tune", {"learning_rate": 0.002}, {"fine-tune", "evaluate", "report"}),
+        ("evaluate", {"batch_size": 17}, {"evaluate", "report"}),
+        ("fit_relationship", {"top_categories": 4}, {"fit-relationship", "fine-tune", "evaluate", "report"}),
+    ],
+)  # fmt: skip
+def test_a_changed_param_runs_its_stage_and_what_follows(finished, section, change, expected):
+    kept = (finished / "params.yaml").read_text()
+    write_params(finished, {section: change})
+    assert {name.partition("@")[0] for name in stages_to_run(finished)} == expected
+    (finished / "params.yaml").write_text(kept)
+
+
+def test_a_touched_module_runs_the_stages_that_import_it(finished):
+    path = finished / "pipeline/metrics.py"
+    kept = path.read_text()
+    path.write_text(kept + "\n")
+    assert {name.partition("@")[0] for name in stages_to_run(finished)} == {"evaluate", "report"}
+    path.write_text(kept)
+
+
+def test_each_stage_has_its_run_found_from_any_artifact(finished):
+    client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
+    last = json.loads((finished / "data/report/run.json").read_text())["run_id"]
+    assert client.get_run(last).data.tags["stage"] == "report"
+    for artifact in ("data/calibrate/calibration.json", "data/evaluate/co-tuning/metrics.json"):
+        lines = call(finished, "cot", "runs", artifact).stdout.splitlines()
+        names = {line.split()[-1] for line in lines}
+        assert {"prepare-data", "extract-logits", "tune", "evaluate@co-tuning", "report"} <= names
+
+
+def test_tuning_starts_with_vanilla_and_the_default(finished):
+    trials = pd.read_csv(finished / "data/tune/trials.csv")
+    assert trials["source_weight"].tolist() == [0.0, 2.3]
+
+
+def test_the_same_stage_gives_the_same_bytes(finished):
+    kept = {}
+    for stage, name in (
+        ("extract-logits", "logits.safetensors"),
+        ("calibrate", "calibration.json"),
+        ("fit-relationship", "relationship.safetensors"),
+    ):
+        path = finished / "data" / stage / name
+        kept[path] = path.read_bytes()
+        path.unlink()
+        assert call(finished, "cot", "stage", stage).returncode == 0
+    assert all(path.read_bytes() == content for path, content in kept.items())
+
+
+def test_passing_values_through_needs_no_trial(finished):
+    path = finished / "data/tune/best.json"
+    kept = path.read_text()
+    result = call(finished, "cot", "stage", "tune", "--set", "tune.trials=0")
+    assert result.returncode == 0, result.stderr
+    best = json.loads(path.read_text())
+    assert (best["source_weight"], best["trials"]) == (2.3, 0)
+    path.write_text(kept)
+
+
+def test_workers_share_the_trials(finished):
+    result = call(
+        finished, "cot", "stage", "tune", "--workers", "2",
+        "--set", "tune.trials=3", "--set", "tune.epochs=2",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    trials = pd.read_csv(finished / "data/tune/trials.csv")
+    assert trials["state"].isin(["COMPLETE", "PRUNED"]).sum() >= 3
+    assert {0.0, 2.3} <= set(trials["source_weight"])
+
+
+def test_fine_tuning_goes_on_where_it_was_interrupted(finished):
+    command = ["cot", "stage", "fine-tune", "--method", "co-tuning", "--set", "fine_tune.epochs=40"]
+    model = finished / "data/fine-tune/co-tuning/model.safetensors"
+    assert subprocess.run(command, cwd=finished).returncode == 0
+    expected = model.read_bytes()
+    model.unlink()
+
+    process = subprocess.Popen(command, cwd=finished, stderr=subprocess.PIPE, text=True)
+    checkpoints = finished / ".work/fine-tune/co-tuning"
+    while not list(checkpoints.glob("[!.]*.pt")):
+        time.sleep(0.05)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    assert "Interrupted" in process.stderr.read()
+    assert not model.exists()
+
+    assert subprocess.run(command, cwd=finished).returncode == 0
+    assert model.read_bytes() == expected
+    assert not list(checkpoints.iterdir())
