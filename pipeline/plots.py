@@ -123,7 +123,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """Validation NLL and accuracy by epoch of each method; the epoch that was kept is ringed.
 
     Args:
-        histories: columns epoch, validation_nll (nats), validation_accuracy in [0, 1].
+        histories: columns epoch, validation_nll (nats), validation_accuracy in [0, 1], kept.
     """
     figure = Figure(figsize=(9.0, 3.7), dpi=DPI, layout="constrained")
     panels = figure.subplots(1, 2)
@@ -136,7 +136,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
         for name, history in histories.items():
             x, y = history["epoch"].to_numpy(), history[column].to_numpy()
             axes.plot(x, y, marker="o", markersize=3, color=colours[name], label=name)
-            kept = int(np.argmin(history["validation_nll"].to_numpy()))
+            kept = history["kept"].to_numpy()
             axes.scatter(x[kept], y[kept], 90, facecolor="none", edgecolor=colours[name])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set(xlabel="epoch (ringed: the one kept)", title=label)

@@ -196,7 +196,7 @@ def _training(findings: Findings) -> Iterable[str]:
     yield "## Training"
     rows = []
     for method, history in findings.histories.items():
-        kept = history.sort_values("validation_nll", kind="stable").iloc[0]
+        kept = history[history["kept"]].iloc[0]
         nll, accuracy = f"{kept['validation_nll']:.4f}", f"{kept['validation_accuracy']:.1%}"
         rows.append([method, f"{kept['epoch']:.0f} of {len(history)}", nll, accuracy])
     yield _table(["Method", "Epoch kept", "Validation NLL (nats)", "Validation accuracy"], rows)

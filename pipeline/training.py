@@ -36,7 +36,7 @@ class FitResult:
     Attributes:
         history: one record an epoch: epoch (from 1), learning_rate, each term of the objective
             (mean over the epoch, nats), validation_nll (nats), validation_accuracy in [0, 1].
-        best_epoch: the epoch of the lowest validation_nll.
+        best_epoch: the epoch of the highest validation_accuracy, ties to the lower nll.
         state: the model's state dict at best_epoch, on the CPU.
     """
 
@@ -70,7 +70,7 @@ def fit(
     on_batch: Callable[[int], None] = lambda images: None,
     checkpoint: Path | None = None,
 ) -> FitResult:
-    """Train a model and keep the epoch with the lowest validation loss.
+    """Train a model and keep the epoch with the best validation accuracy.
 
     The same seed on the same machine gives the same weights bit for bit on the CPU, also when
     the run was interrupted and went on from its checkpoint: every epoch draws from generators
@@ -226,4 +226,7 @@ class _Loop:
 
 
 def _best_epoch(history: list[Record]) -> int:
-    return int(min(history, key=lambda record: record["validation_nll"])["epoch"])
+    def quality(record: Record) -> tuple[float, float]:
+        return record["validation_accuracy"], -record["validation_nll"]
+
+    return int(max(history, key=quality)["epoch"])

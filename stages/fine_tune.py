@@ -63,6 +63,8 @@ def run(params: Params, method: str) -> None:
             checkpoint=checkpoint,
         )
         store.save_model_state(method, result.state, {"method": method})
-        write_csv(store.folder("fine-tune", method) / "history.csv", pd.DataFrame(result.history))
+        history = pd.DataFrame(result.history)
+        history["kept"] = history["epoch"] == result.best_epoch
+        write_csv(store.folder("fine-tune", method) / "history.csv", history)
         run.log_metrics({"best_epoch": result.best_epoch})
     checkpoint.unlink(missing_ok=True)

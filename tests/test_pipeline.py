@@ -25,6 +25,8 @@ SMALL = {
     "report": {"bootstrap_resamples": 100},
 }
 
+AFTER_TUNE = {"fit-relationship", "fine-tune", "evaluate", "report"}
+
 pytestmark = pytest.mark.slow
 
 
@@ -100,9 +102,10 @@ def test_a_second_run_has_nothing_to_do(finished):
     [
         ("fine_tune", {"learning_rate": 0.002}, {"fine-tune", "evaluate", "report"}),
         ("evaluate", {"batch_size": 17}, {"evaluate", "report"}),
-        ("fit_relationship", {"top_categories": 4}, {"fit-relationship", "fine-tune", "evaluate", "report"}),
+        ("tune", {"epochs": 2}, {"tune"} | AFTER_TUNE),
+        ("fit_relationship", {"top_categories": 4}, AFTER_TUNE),
     ],
-)  # fmt: skip
+)
 def test_a_changed_param_runs_its_stage_and_what_follows(finished, section, change, expected):
     kept = (finished / "params.yaml").read_text()
     write_params(finished, {section: change})

@@ -1,4 +1,4 @@
-"""The house as it is meant to stand: arrows run one way, and dvc.yaml names what a stage imports."""
+"""Imports run one way, and dvc.yaml names what a stage imports."""
 
 import re
 import subprocess

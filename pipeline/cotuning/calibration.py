@@ -166,7 +166,7 @@ def bin_confidences(
     confidence: np.ndarray, correct: np.ndarray, bins: int = 15
 ) -> ReliabilityCurve:
     """The reliability curve of predictions given as confidence [N] and correctness [N] (0 or 1)."""
-    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    index = np.searchsorted(np.arange(1, bins) / bins, confidence)
     count = np.bincount(index, minlength=bins)
     filled = count > 0
     mean_confidence = np.bincount(index, confidence, bins)[filled] / count[filled]

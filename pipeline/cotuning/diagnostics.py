@@ -83,7 +83,7 @@ def row_entropies(relationship: Float[Tensor, "target source"]) -> Float[Tensor,
 
 
 def most_similar_rows(relationship: Float[Tensor, "target source"]) -> SimilarRows:
-    """The two different rows of R with the largest cosine similarity.
+    """The two different rows of R with the largest cosine similarity, the smaller index first.
 
     Raises:
         ValueError: there are fewer than two rows.
@@ -91,9 +91,10 @@ def most_similar_rows(relationship: Float[Tensor, "target source"]) -> SimilarRo
     if len(relationship) < 2:
         raise ValueError(f"two rows are needed to compare, got {len(relationship)}")
     unit = torch.nn.functional.normalize(relationship, dim=1)
-    cosine = (unit @ unit.T).clamp(0, 1).fill_diagonal_(-1)
-    first, second = divmod(int(cosine.argmax()), len(cosine))
-    return SimilarRows(first, second, float(cosine[first, second]))
+    first, second = torch.triu_indices(len(unit), len(unit), offset=1)
+    cosine = (unit @ unit.T).clamp(0, 1)[first, second]
+    best = cosine.argmax()
+    return SimilarRows(int(first[best]), int(second[best]), float(cosine[best]))
 
 
 def majority_accuracy(labels: Int[Tensor, " batch"]) -> float:

@@ -24,6 +24,7 @@ def translated_cross_entropy(
 
     Raises:
         ValueError: the two category counts differ, or the batch sizes differ.
+        IndexError: a label is out of range (on a GPU, the device's own assertion fails).
 
     Source: You et al., Co-Tuning for Transfer Learning, NeurIPS 2020, section 3.1.
     """
@@ -38,7 +39,8 @@ def translated_cross_entropy(
             f"Shape mismatch: source_logits has {tuple(source_logits.shape)} and "
             f"labels {tuple(labels.shape)}; their first sizes, the batch, must agree"
         )
-    return F.cross_entropy(source_logits.float(), relationship.float()[labels])
+    translated_labels = F.embedding(labels.long(), relationship.float())
+    return F.cross_entropy(source_logits.float(), translated_labels)
 
 
 def co_tuning_loss(
@@ -75,7 +77,12 @@ def co_tuning_loss(
     """
     if source_weight < 0:
         raise ValueError(f"source_weight must be at least 0, got {source_weight}")
-    target_loss = F.cross_entropy(target_logits.float(), labels)
+    if target_logits.shape[1] != len(relationship):
+        raise ValueError(
+            f"Shape mismatch: target_logits has {tuple(target_logits.shape)} and relationship "
+            f"{tuple(relationship.shape)}; the number of target classes must agree"
+        )
+    target_loss = F.cross_entropy(target_logits.float(), labels.long())
     if source_weight == 0:
         return target_loss
     return target_loss + source_weight * translated_cross_entropy(

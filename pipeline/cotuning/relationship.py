@@ -54,7 +54,8 @@ def direct_relationship(
         target_classes: number of rows of the result; each sums to 1.
 
     Raises:
-        ValueError: a class has no sample, or a label is out of range.
+        ValueError: a class has no sample, a label is out of range, or there are fewer than
+            two classes.
 
     Source: You et al., NeurIPS 2020, section 3.2, "direct approach".
     """
@@ -77,7 +78,8 @@ def fit_reverse_classifier(
     the same optimum.
 
     Raises:
-        ValueError: a class has no training sample, a split is empty, a label is out of range.
+        ValueError: a class has no training sample, a split is empty, a label is out of
+            range, or there are fewer than two classes.
 
     Source: You et al., NeurIPS 2020, section 3.2, "reverse approach"; the 17 values are those
     of the authors' code (github.com/thuml/CoTuning).
@@ -85,6 +87,7 @@ def fit_reverse_classifier(
     _require_every_class(train_labels, target_classes)
     if len(validation_labels) == 0:
         raise ValueError("the reverse relationship needs validation samples, got none")
+    _require_in_range(validation_labels, target_classes)
     train_x, train_y = train_probabilities.double().numpy(), train_labels.numpy()
     validation_x, validation_y = (
         validation_probabilities.double().numpy(),
@@ -179,11 +182,15 @@ def _one_row_a_class(weight: np.ndarray) -> np.ndarray:
 def _require_every_class(labels: Tensor, target_classes: int) -> None:
     if target_classes < 2:
         raise ValueError(f"at least 2 target classes are needed, got {target_classes}")
+    _require_in_range(labels, target_classes)
+    counts = labels.long().bincount(minlength=target_classes)
+    if empty := (counts == 0).nonzero()[:, 0].tolist():
+        raise ValueError(f"class {empty[0]} has no training sample (classes without any: {empty})")
+
+
+def _require_in_range(labels: Tensor, target_classes: int) -> None:
     if len(labels) and (int(labels.min()) < 0 or int(labels.max()) >= target_classes):
         raise ValueError(
             f"labels must be in [0, {target_classes}), "
             f"got {int(labels.min())} to {int(labels.max())}"
         )
-    counts = labels.long().bincount(minlength=target_classes)
-    if empty := (counts == 0).nonzero()[:, 0].tolist():
-        raise ValueError(f"class {empty[0]} has no training sample (classes without any: {empty})")

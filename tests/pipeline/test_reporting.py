@@ -20,7 +20,7 @@ def findings() -> Findings:
     labels = [0] * 8 + [1] * 9 + [0, 1] * 3
     splits = ["train"] * 17 + ["validation"] * 2 + ["test"] * 4
     values = dict.fromkeys(METRICS, 0.5) | {"intervals": {key: [0.4, 0.6] for key in METRICS}}
-    epochs = {"epoch": [1, 2, 3], "validation_nll": [0.9, 0.6, 0.7]}
+    epochs = {"epoch": [1, 2, 3], "validation_nll": [0.9, 0.6, 0.7], "kept": [False, True, False]}
     history = pd.DataFrame(epochs | {"validation_accuracy": [0.6, 0.72, 0.75]})
     trials = {"number": [0, 1, 2], "state": ["COMPLETE", "COMPLETE", "PRUNED"]}
     return Findings(

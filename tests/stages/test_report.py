@@ -40,6 +40,7 @@ def write_project(root: Path, methods: dict[MethodName, float]) -> Store:
         epochs = np.arange(1, 6)
         history = {"epoch": epochs, "learning_rate": 0.1, "target_loss": 1 / epochs}
         history |= {"validation_nll": 1 / epochs, "validation_accuracy": 1 - 0.5 / epochs}
+        history |= {"kept": epochs == epochs.max()}
         write_csv(store.folder("fine-tune", method) / "history.csv", pd.DataFrame(history))
     store.save_calibration(Calibration(8.0, "target-likelihood", True, 1.2, 1.1, 0.2, 0.1))
     curve = bin_confidences(rng.random(100), (rng.random(100) < 0.5).astype(float))

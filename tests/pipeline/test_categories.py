@@ -1,0 +1,51 @@
+import pytest
+
+from pipeline.backbones import IMAGENET_CATEGORIES
+from pipeline.categories import match_categories
+from pipeline.errors import UserError
+
+COLOURS = ("Red", "light green", "blue")
+
+
+@pytest.mark.parametrize(
+    ("folder", "index"),
+    [
+        ("tench", 0),
+        ("TENCH", 0),
+        ("n01440764", 0),
+        ("N01440764", 0),
+        ("0", 0),
+        ("n15075141", 999),
+        ("toilet tissue", 999),
+        ("999", 999),
+        ("great white shark", 2),
+    ],
+)
+def test_a_folder_of_imagenet_means_its_category(folder: str, index: int) -> None:
+    assert match_categories([folder], IMAGENET_CATEGORIES) == [index]
+
+
+def test_every_category_is_found_by_its_own_name_and_index() -> None:
+    assert match_categories(IMAGENET_CATEGORIES, IMAGENET_CATEGORIES) == list(range(1000))
+    assert match_categories([*map(str, range(1000))], IMAGENET_CATEGORIES) == list(range(1000))
+
+
+def test_case_tells_the_dog_from_the_garment() -> None:
+    assert match_categories(["Cardigan", "cardigan"], IMAGENET_CATEGORIES) == [264, 474]
+    with pytest.raises(UserError, match="'CARDIGAN'"):
+        match_categories(["CARDIGAN"], IMAGENET_CATEGORIES)
+
+
+def test_categories_of_another_model_go_by_name_and_index() -> None:
+    assert match_categories(["Blue", "1", "red"], COLOURS) == [2, 1, 0]
+    assert match_categories([], COLOURS) == []
+
+
+@pytest.mark.parametrize("unknown", ["n01440764", "3", "-1", "yellow"])
+def test_what_is_no_category_is_said_in_one_line(unknown: str) -> None:
+    with pytest.raises(UserError) as caught:
+        match_categories(["red", unknown, "also unknown"], COLOURS)
+    assert str(caught.value) == (
+        f"prepare_data.source_validation: 2 folders are no source category, the first is "
+        f"{unknown!r}; name each by category ('Red'), index (0 to 2) or WordNet id"
+    )
