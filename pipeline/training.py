@@ -1,4 +1,4 @@
-"""fit() and predict(): the one training loop; it reports through a callback and tracks nothing."""
+"""fit(): the one training loop; it reports through callbacks and tracks nothing."""
 
 import math
 from collections.abc import Callable
@@ -27,6 +27,10 @@ EVALUATION_BATCH = 256
 EPOCHS_PER_SEED = 1_000_000
 
 Record = dict[str, float]
+
+
+class DivergedError(UserError):
+    """The loss of an epoch is not finite."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,8 @@ def fit(
             The caller keys the path to everything that the training depends on.
 
     Raises:
-        UserError: there are too few images, or the loss is not finite.
+        UserError: there are too few images.
+        DivergedError: the loss is not finite.
     """
     if len(data.train) < 2 or len(data.validation) < 1:
         raise UserError(
@@ -165,7 +170,7 @@ class _Loop:
         record |= self._train(seed * EPOCHS_PER_SEED + epoch, on_batch)
         record |= validate(self.model, self.data.validation, self.data.preprocessing, self.compute)
         if not all(map(math.isfinite, record.values())):
-            raise UserError(
+            raise DivergedError(
                 f"the loss is not finite in epoch {epoch}; lower the learning_rate "
                 f"({self.training.learning_rate:g}), or bound the gradient by max_gradient_norm"
             )

@@ -20,9 +20,16 @@ from pipeline.plots import save_figure, tune_trials
 from pipeline.progress import progress
 from pipeline.project import project_root
 from pipeline.resume import resume_key
-from pipeline.search import SearchSpace, join_study, open_study, trials_table, work_off
+from pipeline.search import (
+    SearchSpace,
+    finished_trials,
+    join_study,
+    open_study,
+    trials_table,
+    work_off,
+)
 from pipeline.tracking import StageRun, join_run, stage_run
-from pipeline.training import Record, fit
+from pipeline.training import DivergedError, Record, fit
 
 log = logging.getLogger(__name__)
 
@@ -76,31 +83,44 @@ class TrialRunner:
         self.data = training_data(self.prepared, self.source, params.source_model.input_size)
 
     def __call__(self, trial: Trial) -> float:
-        section = self.params.tune
         source_weight, factor = _space(self.params).suggest(trial)
         classes = len(self.prepared.classes)
         objective = self.objective(source_weight, self.temperature * factor, classes)
         title = f"trial {trial.number}"
-        images = section.epochs * self.data.images_per_epoch(section.batch_size)
-        with self.run.nested(title, trial.params) as run, progress(title, images) as advance:
-
-            def report(record: Record) -> None:
-                epoch = int(record["epoch"])
-                run.log_metrics(record, epoch)
-                trial.report(record["validation_nll"], epoch)
-                if epoch < section.epochs and trial.should_prune():
-                    run.set_tag("pruned", "true")
-                    raise optuna.TrialPruned
-
-            model = new_model(self.source, classes, self.params.seed)
-            result = fit(
-                model, objective, self.data, section, self.compute, self.params.seed,
-                on_epoch=report, on_batch=advance,
-            )  # fmt: skip
-        nll = min(record["validation_nll"] for record in result.history)
+        with self.run.nested(title, trial.params) as run:
+            nll = self.train(trial, objective, classes, run, title)
+        if nll is None:
+            raise optuna.TrialPruned
         log.info("%s: source weight %.2f, temperature factor %.2f: validation NLL %.4f",
                  title, source_weight, factor, nll)  # fmt: skip
         return nll
+
+    def train(
+        self, trial: Trial, objective: Objective, classes: int, run: StageRun, title: str
+    ) -> float | None:
+        """The lowest validation NLL of a training run, None where it was stopped early."""
+        section = self.params.tune
+
+        def report(record: Record) -> None:
+            epoch = int(record["epoch"])
+            run.log_metrics(record, epoch)
+            trial.report(record["validation_nll"], epoch)
+            if epoch < section.epochs and trial.should_prune():
+                raise optuna.TrialPruned
+
+        images = section.epochs * self.data.images_per_epoch(section.batch_size)
+        model = new_model(self.source, classes, self.params.seed)
+        try:
+            with progress(title, images) as advance:
+                result = fit(
+                    model, objective, self.data, section, self.compute, self.params.seed,
+                    on_epoch=report, on_batch=advance,
+                )  # fmt: skip
+        except (DivergedError, optuna.TrialPruned) as stop:
+            log.info("%s: stopped early%s", title, f", {stop}" if str(stop) else "")
+            run.set_tag("stopped_early", "true")
+            return None
+        return min(record["validation_nll"] for record in result.history)
 
     def objective(self, source_weight: float, temperature: float, classes: int) -> Objective:
         if source_weight == 0:
@@ -161,11 +181,13 @@ def _choose(study: optuna.Study, section: Tune, temperature: float) -> Best:
         return Best(section.source_weight, given, 0, None, None)
     complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     vanilla = [trial for trial in complete if trial.params["source_weight"] == 0]
+    if not complete:
+        raise UserError("every trial diverged; lower tune.learning_rate")
     winner = study.best_trial
     return Best(
         source_weight=winner.params["source_weight"],
         temperature=temperature * winner.params["temperature_factor"],
-        trials=len(study.get_trials(deepcopy=False)),
+        trials=finished_trials(study),
         validation_nll=winner.value,
         vanilla_validation_nll=vanilla[0].value if vanilla else None,
     )

@@ -27,8 +27,13 @@ def co_tuning(relationship: Float[Tensor, "target source"], source_weight: float
 
     With source_weight 0 it is `vanilla`, in result and in cost.
 
+    Raises:
+        ValueError: source_weight is negative.
+
     Source: You et al., NeurIPS 2020, equation 1.
     """
+    if source_weight < 0:
+        raise ValueError(f"source_weight must be at least 0, got {source_weight}")
     if source_weight == 0:
         return vanilla
 
