@@ -1,7 +1,6 @@
 """Find the temperature of the source model on this data."""
 
 import torch.nn.functional as F
-from pipeline.plots import reliability_diagram, save_figure
 from torch import Tensor
 
 from pipeline.artifacts import Calibration, SplitLogits, Store
@@ -14,6 +13,7 @@ from pipeline.cotuning.calibration import (
 )
 from pipeline.cotuning.diagnostics import leep_conditional, leep_log_predictor
 from pipeline.params import Calibrate, Params
+from pipeline.plots import reliability_diagram, save_figure
 from pipeline.project import project_root
 from pipeline.tracking import stage_run
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import pandas as pd
 import torch.nn.functional as F
-from pipeline.plots import relationship_heat_map, save_figure
 from torch import Tensor
 
 from pipeline.artifacts import SplitLogits, Store, write_csv, write_json
 from pipeline.cotuning import diagnostics
 from pipeline.cotuning.relationship import ReverseClassifier, fit_relationship
 from pipeline.params import Params
+from pipeline.plots import relationship_heat_map, save_figure
 from pipeline.project import project_root
 from pipeline.tracking import stage_run
 

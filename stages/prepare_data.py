@@ -49,7 +49,8 @@ def run(params: Params) -> None:
             on_progress=advance,
         )
         if bad:
-            log.warning("%d unreadable images are left out", len(bad))
+            first = listing.read.locate(manifest["path"][bad[0]])
+            log.warning("unreadable images left out: %d, the first is %s", len(bad), first)
             manifest = drop_rows(manifest, bad, listing.classes)
         store.save_manifest(manifest, listing.classes, source_folders)
         counts = manifest["split"].value_counts()

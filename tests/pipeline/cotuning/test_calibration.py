@@ -121,13 +121,12 @@ def target_nll_by_loop(splits, temperature):
     return -np.mean([np.log(row @ conditional[label]) for row, label in rows])
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_target_likelihood_has_no_better_temperature(make_splits, seed):
-    splits = make_splits(seed, noise=2.0)
+def assert_no_better_temperature(splits, peaks=1):
     found = fit_target_likelihood_temperature(*splits)
     grid = np.linspace(np.log(1 / 8), np.log(8), 200)
     values = [target_nll_by_loop(splits, np.exp(log_t)) for log_t in grid]
-    best = int(np.argmin(values))
+    best, slope = int(np.argmin(values)), np.sign(np.diff(values))
+    assert 1 + np.count_nonzero(slope[:-1] > slope[1:]) == peaks
     reference = minimize_scalar(
         lambda log_t: target_nll_by_loop(splits, np.exp(log_t)),
         bounds=(grid[best - 1], grid[best + 1]),
@@ -137,6 +136,24 @@ def test_the_target_likelihood_has_no_better_temperature(make_splits, seed):
     assert found.nll == pytest.approx(reference.fun, abs=1e-8)
     assert found.temperature == pytest.approx(np.exp(reference.x), rel=1e-3)
     assert not found.at_bound
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_target_likelihood_has_no_better_temperature(make_splits, seed):
+    assert_no_better_temperature(make_splits(seed, noise=2.0))
+
+
+@pytest.mark.parametrize(("small", "quiet"), [(0.1, 0.5), (0.2, 1.0)], ids=["cold", "warm"])
+def test_the_highest_of_several_peaks_is_found(make_splits, small, quiet):
+    sizes = {"train": 30, "validation": 15, "source": 6, "target": 3}
+    soft, sharp = (make_splits(6, noise=noise, **sizes) for noise in (quiet, 2.0))
+    mixed = soft._replace(
+        train_logits=torch.cat([small * soft.train_logits, 6 * sharp.train_logits]),
+        train_labels=soft.train_labels.repeat(2),
+        validation_logits=torch.cat([small * soft.validation_logits, 6 * sharp.validation_logits]),
+        validation_labels=soft.validation_labels.repeat(2),
+    )
+    assert_no_better_temperature(mixed, peaks=2)
 
 
 @pytest.mark.parametrize(("scale", "bound"), [(0.01, 1 / 8), (1000.0, 8.0)])

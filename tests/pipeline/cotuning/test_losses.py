@@ -66,6 +66,8 @@ def test_weight_zero_is_plain_cross_entropy(seed, batch):
     target_logits, source_logits, labels, relationship = random_batch(seed, batch)
     loss = co_tuning_loss(target_logits, source_logits, labels, relationship, 0.0)
     assert torch.equal(loss, F.cross_entropy(target_logits, labels))
+    unknown = torch.full_like(source_logits, torch.nan)
+    assert torch.equal(co_tuning_loss(target_logits, unknown, labels, relationship, 0.0), loss)
 
 
 @settings(max_examples=30, deadline=None)
