@@ -49,3 +49,8 @@ def test_vanilla_and_weight_zero_never_run_the_source_head(model, batch, relatio
     assert ran == []
     reference = F.cross_entropy(model(images).target_logits, labels)
     torch.testing.assert_close(terms, {"target_loss": reference})
+
+
+def test_a_negative_weight_is_refused(relationship):
+    with pytest.raises(ValueError, match=r"source_weight must be at least 0, got -0\.1"):
+        co_tuning(relationship, -0.1)
