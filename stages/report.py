@@ -139,6 +139,7 @@ def _inputs(store: Store, params: Params) -> list[Path]:
         store.require("tune", "best.json"),
         store.require("fit-relationship", "diagnostics.json"),
         *(store.require("fine-tune", method, "history.csv") for method in methods),
+        *(store.require("evaluate", method, "metrics.json") for method in methods),
         *(store.require("evaluate", method, "predictions.csv") for method in methods),
     ]
 

@@ -1,7 +1,11 @@
 import shutil
+import signal
 
 import pytest
 from mlflow import MlflowClient
+
+# Where the tests run in the background Ctrl-C is ignored, and their processes would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
