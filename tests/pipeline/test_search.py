@@ -1,0 +1,85 @@
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from pipeline.search import (
+    SearchSpace,
+    finished_trials,
+    join_study,
+    open_study,
+    trials_table,
+    work_off,
+)
+
+SPACE = SearchSpace(2.3, 1.0, max_source_weight=5.0, max_temperature_factor=2.0)
+
+
+def bowl(trial):
+    """Lowest at weight 1 and factor 1."""
+    weight, factor = SPACE.suggest(trial)
+    value = (weight - 1) ** 2 + (factor - 1) ** 2
+    trial.report(value, 1)
+    return value
+
+
+@pytest.fixture
+def journal(tmp_path):
+    return tmp_path / "tune.log"
+
+
+def test_vanilla_and_the_start_come_first(journal):
+    study = open_study(journal, SPACE, trials=4, seed=0)
+    work_off(study, bowl, 4)
+    assert [trial.params["source_weight"] for trial in study.trials[:2]] == [0.0, 2.3]
+    assert all(0 <= trial.params["source_weight"] <= 5 for trial in study.trials)
+    assert all(0.5 <= trial.params["temperature_factor"] <= 2 for trial in study.trials)
+
+
+def test_the_same_seed_searches_the_same_points(tmp_path):
+    def points(name):
+        study = open_study(tmp_path / name, SPACE, trials=6, seed=3)
+        work_off(study, bowl, 6)
+        return [trial.params for trial in study.trials]
+
+    assert points("first") == points("second")
+
+
+def test_a_search_that_was_killed_goes_on_and_repeats_what_it_had_not_finished(journal):
+    study = open_study(journal, SPACE, trials=4, seed=0)
+    work_off(study, bowl, 1)
+    study.ask()
+    resumed = open_study(journal, SPACE, trials=4, seed=0)
+    assert not resumed.get_trials(states=(TrialState.RUNNING,))
+    work_off(resumed, bowl, 4)
+    done = resumed.get_trials(states=(TrialState.COMPLETE,))
+    assert len(done) == 4
+    assert sorted(trial.params["source_weight"] for trial in done)[0] == 0
+    assert 2.3 in [trial.params["source_weight"] for trial in done]
+
+
+def test_a_finished_search_runs_nothing_and_can_be_made_longer(journal):
+    work_off(open_study(journal, SPACE, trials=3, seed=0), bowl, 3)
+    study = open_study(journal, SPACE, trials=3, seed=0)
+    work_off(study, bowl, 3)
+    assert finished_trials(study) == 3
+    work_off(open_study(journal, SPACE, trials=5, seed=0), bowl, 5)
+    assert finished_trials(join_study(journal, seed=0)) == 5
+
+
+def test_pruned_trials_count_as_finished(journal):
+    def prune(trial):
+        SPACE.suggest(trial)
+        raise optuna.TrialPruned
+
+    study = open_study(journal, SPACE, trials=2, seed=0)
+    work_off(study, prune, 2)
+    assert [trial.state for trial in study.trials] == [TrialState.PRUNED] * 2
+
+
+def test_the_table_has_a_row_a_trial_and_the_temperature_itself(journal):
+    study = open_study(journal, SPACE, trials=3, seed=0)
+    work_off(study, bowl, 3)
+    table = trials_table(study, temperature=1.5)
+    assert table["number"].tolist() == [0, 1, 2]
+    assert table["validation_nll"].tolist()[:2] == [1.0, pytest.approx(1.69)]
+    assert table["temperature"].tolist() == [1.5 * f for f in table["temperature_factor"]]
