@@ -97,9 +97,9 @@ def fit_target_likelihood_temperature(
     Maximises over T in [1/8, 8] the held-out likelihood of the target labels under the
     empirical predictor p_T(y | x) = sum_s P_T(y | s) p_T(s | x), with P_T estimated on the
     training split. That is the temperature at which the source predictions say most about the
-    target labels; it need not be the one that calibrates the model on source images (on planted
-    logits that were three times too sharp it was 1.2). The likelihood may have several peaks, so a grid in log T finds the
-    highest and a bounded search refines it.
+    target labels; it need not be the one that calibrates the model on source images. The
+    likelihood may have several peaks, so a grid in log T finds the highest and a bounded search
+    refines it.
 
     Args:
         train_logits, validation_logits: source logits of the two splits.
