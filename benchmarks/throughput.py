@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from pipeline.assembly import new_model
 from pipeline.backbones import SourceModel, load_source_model
 from pipeline.compute import Compute, resolve_compute
-from pipeline.cotuning.objectives import co_tuning, vanilla
+from pipeline.cotuning.objectives import co_tuning, compose, vanilla
 from pipeline.datasets.loaders import ImageSet, Preprocessing, evaluation_batches
 from pipeline.inference import predict
-from pipeline.params import Training
+from pipeline.sections import Training
 from pipeline.training import Data, fit
 
 CLASSES = 10
@@ -41,7 +41,7 @@ def main() -> None:
     preprocessing = Preprocessing(options.input_size, source.mean, source.std)
     training = Training(epochs=1, batch_size=options.batch_size)
     relationship = torch.full((CLASSES, len(source.categories)), 1 / len(source.categories))
-    both = co_tuning(relationship.to(compute.device), 2.3)
+    both = compose(co_tuning(relationship.to(compute.device), 2.3))
     data = Data(images, make_images(1, options.input_size), preprocessing)
     network = source.network().to(compute.device)
 

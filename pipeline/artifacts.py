@@ -33,9 +33,13 @@ class Prepared:
     source_folders: list[str]
     images: np.ndarray
 
+    def samples(self, split: str) -> pd.DataFrame:
+        """The rows of the manifest of one split."""
+        return self.manifest[self.manifest["split"] == split]
+
     def split(self, name: str) -> ImageSet:
         """The images of one split, in the manifest's order."""
-        part = self.manifest[self.manifest["split"] == name]
+        part = self.samples(name)
         rows, labels = (part[name].to_numpy(np.int64, copy=True) for name in ("row", "label"))
         return ImageSet(self.images, rows, labels)
 

@@ -3,11 +3,16 @@
 import copy
 
 import torch
+from torch import Tensor
 
 from pipeline.artifacts import Prepared
 from pipeline.backbones import SourceModel
 from pipeline.cotuning.model import CoTuningModel
+from pipeline.cotuning.objectives import Objective, co_tuning, compose
+from pipeline.cotuning.regularizers import PEERS
 from pipeline.datasets.loaders import Preprocessing
+from pipeline.errors import UserError
+from pipeline.sections import BASELINE, CO_TUNING, Peers, Training
 from pipeline.training import Data
 
 
@@ -29,3 +34,38 @@ def training_data(prepared: Prepared, source: SourceModel, input_size: int) -> D
         prepared.split("validation"),
         Preprocessing(input_size, source.mean, source.std),
     )
+
+
+def compose_method(
+    name: str,
+    model: CoTuningModel,
+    training: Training,
+    peers: Peers,
+    relationship: Tensor,
+    source_weight: float,
+) -> tuple[Objective, Training]:
+    """The objective of a method, and the training with the weight decay that the method wants.
+
+    Args:
+        name: vanilla, or parts joined by `+`, such as co-tuning+bss.
+        model: with the source model's weights, on the device that it will be trained on; a part
+            may keep a copy of it and change how it normalises.
+        relationship: R [target, source], on the same device.
+        source_weight: lambda >= 0; this and R are of the part co-tuning.
+
+    Raises:
+        UserError: a part cannot work on this network.
+    """
+    parts = []
+    for part in name.split("+"):
+        if part == CO_TUNING:
+            parts.append(co_tuning(relationship, source_weight))
+        elif part != BASELINE:
+            strengths = getattr(peers, part.replace("-", "_")).model_dump()
+            try:
+                parts.append(PEERS[part](model, **strengths))
+            except ValueError as error:
+                raise UserError(f"{part} does not fit the source model: {error}") from None
+    if any(part.replaces_weight_decay for part in parts):
+        training = training.model_copy(update={"weight_decay": 0.0})
+    return compose(*parts), training

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
+from torch import Tensor
 
 from pipeline.cotuning.calibration import bin_confidences, expected_calibration_error
 
@@ -73,6 +74,26 @@ class _Judged:
             "nll": float(self.nll.mean()),
             "ece": expected_calibration_error(curve),
         }
+
+
+def predictions_table(logits: Tensor, samples: pd.DataFrame) -> pd.DataFrame:
+    """What the logits [N, classes] predict for N samples: columns as above, and path.
+
+    Args:
+        samples: columns row, path and label, in the order of the logits.
+    """
+    log_probabilities = logits.double().log_softmax(dim=1).numpy()
+    label = samples["label"].to_numpy()
+    return pd.DataFrame(
+        {
+            "row": samples["row"].to_numpy(),
+            "path": samples["path"].to_numpy(),
+            "label": label,
+            "prediction": log_probabilities.argmax(axis=1),
+            "confidence": np.exp(log_probabilities.max(axis=1)),
+            "nll": -log_probabilities[np.arange(len(label)), label],
+        }
+    )
 
 
 def classification_metrics(predictions: pd.DataFrame, classes: int) -> dict[str, float]:

@@ -1,17 +1,20 @@
 """Where the project lies."""
 
-import os
 from pathlib import Path
 
 
 def project_root() -> Path:
-    """The folder of dvc.yaml: $DVC_ROOT inside `dvc repro`, else the nearest one upwards.
+    """The nearest folder upwards with a dvc.yaml, which is where `dvc repro` runs a stage.
 
     Falls back to the working directory where there is none.
     """
-    if "DVC_ROOT" in os.environ:
-        return Path(os.environ["DVC_ROOT"])
-    here = Path.cwd()
-    return next(
-        (folder for folder in (here, *here.parents) if (folder / "dvc.yaml").exists()), here
-    )
+    return _nearest(Path.cwd(), "dvc.yaml")
+
+
+def tracking_root(root: Path) -> Path:
+    """The folder of the runs' database: of the repository that a pipeline's folder lies in."""
+    return _nearest(root, ".dvc")
+
+
+def _nearest(start: Path, name: str) -> Path:
+    return next((folder for folder in (start, *start.parents) if (folder / name).exists()), start)

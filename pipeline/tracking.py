@@ -13,11 +13,12 @@ from typing import Any
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from pipeline.errors import UserError
 from pipeline.files import content_hash, write_aside
+from pipeline.project import tracking_root
 from pipeline.provenance import git_tags, is_alive, process_tags
 
 EXPERIMENT = "co-tuning"
@@ -41,6 +42,10 @@ class StageRun:
         self.root = root
         self._unsent: list[Metric] = []
         self._failed = False
+
+    def log_params(self, values: Mapping[str, Any]) -> None:
+        """Record parameters, flat or nested."""
+        self._try(self.client.log_batch, self.run_id, params=_params(values))
 
     def log_metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
         """Record numbers at a step (an epoch, or 0); values of None are left out."""
@@ -127,88 +132,68 @@ def stage_run(
     Raises:
         UserError: the tracking server or database cannot be reached or stays locked.
     """
-    client, experiment = _connect(root)
+    client, experiment = connect(root)
     name = f"{stage}@{method}" if method else stage
-    _end_dead_runs(client, experiment)
+    end_dead_runs(client, experiment)
     tags = (
         process_tags() | git_tags(root) | {"stage": stage} | ({"method": method} if method else {})
     )
     tags |= {f"input.{path.relative_to(root).as_posix()}": content_hash(path) for path in inputs}
     created = client.create_run(experiment, run_name=name, tags=tags)
     run = StageRun(client, created.info.run_id, root)
-    run._try(client.log_batch, run.run_id, params=_params(params))
+    run.log_params(params)
     (outputs / "run.json").unlink(missing_ok=True)
     with run.ending():
         yield run
         run.log_files(sorted(path for path in outputs.rglob("*") if path.is_file()))
         with write_aside(outputs / "run.json") as aside:
             aside.write_text(
-                json.dumps({"run_id": run.run_id, "experiment": EXPERIMENT}, indent=2) + "\n"
+                json.dumps({"run_id": run.run_id, "experiment": experiment_name(root)}, indent=2)
+                + "\n"
             )
 
 
 def join_run(root: Path, run_id: str) -> StageRun:
     """Write to a run that another process of the same stage has open."""
-    client, _ = _connect(root)
+    client, _ = connect(root)
     return StageRun(client, run_id, root)
 
 
-def lineage(root: Path, artifact: Path) -> list[Run]:
-    """The runs behind an artifact and after it, oldest first, linked by content hashes.
+def connect(root: Path) -> tuple[MlflowClient, str]:
+    """A client, and the id of the experiment of the pipeline that lies in `root`.
 
     Raises:
-        UserError: no run wrote an artifact with this content.
+        UserError: the tracking server or database cannot be reached or stays locked.
     """
-    client, experiment = _connect(root)
-    runs = client.search_runs([experiment], max_results=50_000)
-    relevant = {content_hash(artifact)}
-    found: dict[str, Run] = {}
-    for direction, opposite in (("output.", "input."), ("input.", "output.")):
-        hashes = set(relevant)
-        grew = True
-        while grew:
-            grew = False
-            for run in runs:
-                if hashes & _hashes(run, direction) and run.info.run_id not in found:
-                    found[run.info.run_id] = run
-                    hashes |= _hashes(run, opposite)
-                    grew = True
-    if not found:
-        raise UserError(
-            f"no MLflow run wrote {artifact} with its present content; "
-            "`dvc repro` makes the artifact and its run"
-        )
-    return sorted(found.values(), key=lambda run: run.info.start_time)
-
-
-def _hashes(run: Run, prefix: str) -> set[str]:
-    return {value for key, value in run.data.tags.items() if key.startswith(prefix)}
-
-
-def _connect(root: Path) -> tuple[MlflowClient, str]:
     uri = os.environ.get("MLFLOW_TRACKING_URI")
-    database = root / "mlflow.db"
+    place = tracking_root(root)
+    database = place / "mlflow.db"
+    name = experiment_name(root)
     try:
         if uri is not None:
-            return _open(MlflowClient(uri), None)
-        with FileLock(root / ".mlflow.lock", timeout=LOCK_PATIENCE * 6):
+            return _open(MlflowClient(uri), name, None)
+        with FileLock(place / ".mlflow.lock", timeout=LOCK_PATIENCE * 6):
             _use_write_ahead_log(database)
             client = MlflowClient(f"sqlite:///{database}?timeout={LOCK_PATIENCE}")
-            return _open(client, (root / "mlruns").as_uri())
+            return _open(client, name, (place / "mlruns").as_uri())
     except (MlflowException, OSError, sqlite3.OperationalError) as error:
-        place = uri or str(database)
         reason = str(error).splitlines()[0][:160]
         raise UserError(
-            f"MLflow at {place} cannot be used: {reason}; close the program that locks it, or set "
-            "MLFLOW_TRACKING_URI"
+            f"MLflow at {uri or database} cannot be used: {reason}; close the program that "
+            "locks it, or set MLFLOW_TRACKING_URI"
         ) from None
 
 
-def _open(client: MlflowClient, artifacts: str | None) -> tuple[MlflowClient, str]:
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+def experiment_name(root: Path) -> str:
+    """co-tuning for the repository's main pipeline, else the name of the pipeline's folder."""
+    return EXPERIMENT if root == tracking_root(root) else root.name
+
+
+def _open(client: MlflowClient, name: str, artifacts: str | None) -> tuple[MlflowClient, str]:
+    experiment = client.get_experiment_by_name(name)
     if experiment is not None:
         return client, experiment.experiment_id
-    return client, client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+    return client, client.create_experiment(name, artifact_location=artifacts)
 
 
 def _use_write_ahead_log(database: Path) -> None:
@@ -221,7 +206,7 @@ def _use_write_ahead_log(database: Path) -> None:
         connection.close()
 
 
-def _end_dead_runs(client: MlflowClient, experiment: str) -> None:
+def end_dead_runs(client: MlflowClient, experiment: str) -> None:
     """A killed process leaves its run RUNNING; end those of this machine's dead processes."""
     running = client.search_runs([experiment], "attributes.status = 'RUNNING'")
     for run in running:

@@ -21,7 +21,7 @@ from pipeline.datasets.loaders import (
 from pipeline.errors import UserError
 from pipeline.files import write_aside
 from pipeline.inference import predict
-from pipeline.params import Training
+from pipeline.sections import Training
 
 EVALUATION_BATCH = 256
 EPOCHS_PER_SEED = 1_000_000

@@ -4,17 +4,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.artifacts import Calibration, SplitLogits, Store
-from pipeline.cotuning.calibration import (
-    TemperatureFit,
-    expected_calibration_error,
-    fit_target_likelihood_temperature,
-    fit_temperature,
-    reliability_curve,
-)
+from pipeline.cotuning.calibration import expected_calibration_error, reliability_curve
 from pipeline.cotuning.diagnostics import leep_conditional, leep_log_predictor
-from pipeline.params import Calibrate, Params
+from pipeline.params import Params
 from pipeline.plots import reliability_diagram, save_figure
 from pipeline.project import project_root
+from pipeline.sections import Calibrate
+from pipeline.source_predictions import find_temperature
 from pipeline.tracking import stage_run
 
 
@@ -55,21 +51,6 @@ def run(params: Params) -> None:
                 "ece_after": calibration.ece_after,
             }
         )
-
-
-def find_temperature(
-    section: Calibrate, splits: dict[str, SplitLogits], classes: int
-) -> TemperatureFit:
-    """The temperature by the method of the section; for `fixed` its likelihood is not judged."""
-    if section.method == "fixed":
-        return TemperatureFit(section.temperature, float("nan"), at_bound=False)
-    if section.method == "source-validation":
-        source = splits["source-validation"]
-        return fit_temperature(source.logits, source.labels)
-    train, validation = splits["train"], splits["validation"]
-    return fit_target_likelihood_temperature(
-        train.logits, train.labels, validation.logits, validation.labels, classes
-    )
 
 
 def judged_predictions(

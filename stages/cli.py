@@ -29,7 +29,17 @@ Override = Annotated[
         show_default=False,
     ),
 ]
-Method = Annotated[str, typer.Option(help="vanilla or co-tuning: which model.", show_default=False)]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="vanilla, co-tuning, l2-sp, delta, bss, stoch-norm, or several as in co-tuning+bss.",
+        show_default=False,
+    ),
+]
+CellWorkers = Annotated[
+    int, typer.Option(min=1, help="Processes that run cells; the numbers do not depend on it.")
+]
+CORES = os.cpu_count() or 1
 Workers = Annotated[
     int, typer.Option(min=1, help="Processes that run trials; more than 1 is not repeatable.")
 ]
@@ -83,14 +93,26 @@ def report(override: Override = None) -> None:
     _run_stage("report", override)
 
 
+@stage.command("tune-methods")
+def tune_methods(override: Override = None, workers: CellWorkers = CORES) -> None:
+    """Of the claims table: choose each method's settings, all with the same budget."""
+    _run_stage("tune_methods", override, workers=workers)
+
+
+@stage.command("fine-tune-cells")
+def fine_tune_cells(override: Override = None, workers: CellWorkers = CORES) -> None:
+    """Of the claims table: train and judge each rate, seed, method and variant."""
+    _run_stage("fine_tune_cells", override, workers=workers)
+
+
 @app.command()
 def runs(artifact: Annotated[Path, typer.Argument(help="A file below data/.")]) -> None:
     """List the MLflow runs that an artifact comes from and went into."""
 
     def show() -> None:
         from pipeline.errors import UserError
+        from pipeline.lineage import lineage
         from pipeline.project import project_root
-        from pipeline.tracking import lineage
 
         if not artifact.is_file():
             raise UserError(f"{artifact} does not exist; name a file below data/")

@@ -1,16 +1,12 @@
 """Judge a fine-tuned model on the test split."""
 
-import numpy as np
-import pandas as pd
-from torch import Tensor
-
-from pipeline.artifacts import Prepared, Store, write_csv, write_json
+from pipeline.artifacts import Store, write_csv, write_json
 from pipeline.assembly import new_model
 from pipeline.backbones import load_source_model
 from pipeline.compute import resolve_compute
 from pipeline.datasets.loaders import Preprocessing, evaluation_batches
 from pipeline.inference import predict
-from pipeline.metrics import bootstrap_intervals, classification_metrics
+from pipeline.metrics import bootstrap_intervals, classification_metrics, predictions_table
 from pipeline.params import Params
 from pipeline.plots import confusion_matrix, save_figure
 from pipeline.progress import progress
@@ -51,7 +47,7 @@ def run(params: Params, method: str) -> None:
             compute.device,
         )
         logits, _ = predict(model.deploy().to(compute.device), batches, compute, advance)
-        predictions = tabulate(logits, prepared)
+        predictions = predictions_table(logits, prepared.samples("test"))
         classes = len(prepared.classes)
         metrics = classification_metrics(predictions, classes)
         intervals = bootstrap_intervals(
@@ -68,20 +64,3 @@ def run(params: Params, method: str) -> None:
             folder / "confusion_matrix.png",
         )
         run.log_metrics(metrics)
-
-
-def tabulate(logits: Tensor, prepared: Prepared) -> pd.DataFrame:
-    """Columns row, path, label, prediction, confidence (0 to 1), nll (nats) of the test split."""
-    test = prepared.manifest[prepared.manifest["split"] == "test"]
-    log_probabilities = logits.double().log_softmax(dim=1).numpy()
-    label = test["label"].to_numpy()
-    return pd.DataFrame(
-        {
-            "row": test["row"].to_numpy(),
-            "path": test["path"].to_numpy(),
-            "label": label,
-            "prediction": log_probabilities.argmax(axis=1),
-            "confidence": np.exp(log_probabilities.max(axis=1)),
-            "nll": -log_probabilities[np.arange(len(label)), label],
-        }
-    )

@@ -3,15 +3,15 @@
 import pandas as pd
 
 from pipeline.artifacts import Store, write_csv
-from pipeline.assembly import new_model, training_data
+from pipeline.assembly import compose_method, new_model, training_data
 from pipeline.backbones import load_source_model
 from pipeline.compute import resolve_compute
-from pipeline.cotuning.objectives import co_tuning, vanilla
 from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.progress import progress
 from pipeline.project import project_root
 from pipeline.resume import resume_key
+from pipeline.sections import CO_TUNING
 from pipeline.tracking import stage_run
 from pipeline.training import fit
 
@@ -29,7 +29,10 @@ def run(params: Params, method: str) -> None:
         )
     source = load_source_model(**params.source_model.model_dump())
     data = training_data(prepared, source, params.source_model.input_size)
-    objective = vanilla if method == "vanilla" else co_tuning(relationship, best.source_weight)
+    model = new_model(source, len(prepared.classes), params.seed).to(compute.device)
+    objective, training = compose_method(
+        method, model, section, section.peers, relationship, best.source_weight
+    )
     inputs = [
         store.require("prepare-data", "manifest.csv"),
         store.require("prepare-data", "images.npy"),
@@ -40,8 +43,8 @@ def run(params: Params, method: str) -> None:
         mode="json", include={"seed", "compute", "source_model", "fine_tune"}
     )
     checkpoint = store.work_folder("fine-tune") / method / f"{resume_key(steering, inputs)}.pt"
-    logged = section.model_dump() | {"method": method, "seed": params.seed}
-    if method == "co-tuning":
+    logged = training.model_dump() | {"method": method, "seed": params.seed}
+    if CO_TUNING in method.split("+"):
         logged |= {"source_weight": best.source_weight, "temperature": best.temperature}
     with (
         stage_run(
@@ -52,10 +55,10 @@ def run(params: Params, method: str) -> None:
         ) as advance,
     ):
         result = fit(
-            new_model(source, len(prepared.classes), params.seed),
+            model,
             objective,
             data,
-            section,
+            training,
             compute,
             params.seed,
             on_epoch=lambda record: run.log_metrics(record, int(record["epoch"])),

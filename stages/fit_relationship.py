@@ -8,10 +8,11 @@ from torch import Tensor
 
 from pipeline.artifacts import SplitLogits, Store, write_csv, write_json
 from pipeline.cotuning import diagnostics
-from pipeline.cotuning.relationship import ReverseClassifier, fit_relationship
+from pipeline.cotuning.relationship import ReverseClassifier
 from pipeline.params import Params
 from pipeline.plots import relationship_heat_map, save_figure
 from pipeline.project import project_root
+from pipeline.source_predictions import learn_relationship
 from pipeline.tracking import stage_run
 
 SIMILAR_ROWS = 0.95  # cosine from which two rows hardly differ for the source head
@@ -35,15 +36,8 @@ def run(params: Params) -> None:
         ],
         outputs=folder,
     ) as run:
-        train, validation = splits["train"], splits["validation"]
-        relationship, classifier = fit_relationship(
-            train.logits,
-            train.labels,
-            validation.logits,
-            validation.labels,
-            len(classes),
-            best.temperature,
-            section.direction,
+        relationship, classifier = learn_relationship(
+            splits, len(classes), best.temperature, section.direction
         )
         found = diagnose(relationship, classifier, splits, classes, best.temperature)
         store.save_relationship(relationship)

@@ -1,7 +1,6 @@
 """Search for the source weight and the temperature with the best validation likelihood."""
 
 import logging
-import multiprocessing
 from pathlib import Path
 
 import optuna
@@ -12,11 +11,11 @@ from pipeline.artifacts import Best, Store, write_csv
 from pipeline.assembly import new_model, training_data
 from pipeline.backbones import load_source_model
 from pipeline.compute import resolve_compute
-from pipeline.cotuning.objectives import Objective, co_tuning, vanilla
-from pipeline.cotuning.relationship import fit_relationship
+from pipeline.cotuning.objectives import Objective, co_tuning, compose, vanilla
 from pipeline.errors import UserError
-from pipeline.params import Params, Tune
+from pipeline.params import Params
 from pipeline.plots import save_figure, tune_trials
+from pipeline.processes import run_in_processes
 from pipeline.progress import progress
 from pipeline.project import project_root
 from pipeline.resume import resume_key
@@ -28,6 +27,8 @@ from pipeline.search import (
     trials_table,
     work_off,
 )
+from pipeline.sections import Tune
+from pipeline.source_predictions import learn_relationship
 from pipeline.tracking import StageRun, join_run, stage_run
 from pipeline.training import DivergedError, Record, fit
 
@@ -125,43 +126,17 @@ class TrialRunner:
     def objective(self, source_weight: float, temperature: float, classes: int) -> Objective:
         if source_weight == 0:
             return vanilla
-        train, validation = self.logits["train"], self.logits["validation"]
-        relationship, _ = fit_relationship(
-            train.logits,
-            train.labels,
-            validation.logits,
-            validation.labels,
-            classes,
-            temperature,
-            self.params.fit_relationship.direction,
-        )
-        return co_tuning(relationship.float().to(self.compute.device), source_weight)
+        direction = self.params.fit_relationship.direction
+        relationship, _ = learn_relationship(self.logits, classes, temperature, direction)
+        return compose(co_tuning(relationship.float().to(self.compute.device), source_weight))
 
 
 def _run_workers(params: Params, journal: Path, run: StageRun, workers: int) -> None:
     if workers == 1:
         _work(params, journal, run, params.seed)
         return
-    context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(
-            target=_work_in_process, args=(params, journal, run.run_id, worker, workers)
-        )
-        for worker in range(workers)
-    ]
-    for process in processes:
-        process.start()
-    try:
-        for process in processes:
-            process.join()
-    finally:
-        for process in processes:
-            process.terminate()
-    if failed := [process.exitcode for process in processes if process.exitcode]:
-        raise UserError(
-            f"{len(failed)} of {workers} tuning processes failed (exit code {failed[0]}); their "
-            "messages are above, `cot stage tune` goes on with the finished trials"
-        )
+    arguments = [(params, journal, run.run_id, worker, workers) for worker in range(workers)]
+    run_in_processes(_work_in_process, arguments, "cot stage tune")
 
 
 def _work_in_process(params: Params, journal: Path, run_id: str, worker: int, workers: int) -> None:

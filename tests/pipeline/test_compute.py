@@ -6,7 +6,7 @@ from torch import nn
 
 from pipeline.compute import Compute, resolve_compute
 from pipeline.cotuning.model import CoTuningModel
-from pipeline.cotuning.objectives import co_tuning, vanilla
+from pipeline.cotuning.objectives import co_tuning, compose, vanilla
 from pipeline.errors import UserError
 
 HAS_GPU = torch.cuda.is_available()
@@ -48,7 +48,7 @@ def test_losses_and_gradients_are_float32_in_either_precision(precision: str) ->
     with warnings.catch_warnings(), compute.autocast():
         warnings.simplefilter("error")
         assert model(images).target_logits.dtype == compute.dtype
-        for objective in vanilla, co_tuning(torch.full((2, 4), 0.25), 1.5):
+        for objective in vanilla, compose(co_tuning(torch.full((2, 4), 0.25), 1.5)):
             terms = objective(model, images, labels)
             assert {term.dtype for term in terms.values()} == {torch.float32}
     sum(terms.values()).backward()
@@ -62,7 +62,7 @@ def test_bfloat16_moves_the_losses_only_a_little() -> None:
     found = []
     for precision in "float32", "bfloat16":
         with resolve_compute("cpu", precision).autocast():
-            terms = co_tuning(torch.full((2, 4), 0.25), 1.0)(model, images, labels)
+            terms = compose(co_tuning(torch.full((2, 4), 0.25), 1.0))(model, images, labels)
         found.append([term.item() for term in terms.values()])
     assert found[0] != found[1]
     assert found[0] == pytest.approx(found[1], rel=0.01)

@@ -13,11 +13,11 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR
 
 from pipeline.compute import Compute
 from pipeline.cotuning.model import CoTuningModel
-from pipeline.cotuning.objectives import Objective, co_tuning, vanilla
+from pipeline.cotuning.objectives import Objective, co_tuning, compose, vanilla
 from pipeline.datasets.loaders import ImageSet, Preprocessing, evaluation_batches, training_batches
 from pipeline.errors import UserError
 from pipeline.inference import predict
-from pipeline.params import Training
+from pipeline.sections import Training
 from pipeline.training import EPOCHS_PER_SEED, Data, FitResult, fit, learning_rate_factor, validate
 
 CPU = Compute(torch.device("cpu"), torch.float32)
@@ -73,7 +73,7 @@ class StoppedError(Exception):
 @pytest.mark.parametrize("limit", [None, 0.05])
 def test_fit_is_a_plain_loop(limit: float | None) -> None:
     training = THREE_EPOCHS.model_copy(update={"max_gradient_norm": limit})
-    objective = co_tuning(RELATIONSHIP, 2.0)
+    objective = compose(co_tuning(RELATIONSHIP, 2.0))
     model, result = run(objective, training, seed=5)
 
     data, plain, norms, losses = new_data(), new_model(), [], []
@@ -119,7 +119,7 @@ def test_the_seed_alone_decides_the_weights() -> None:
 )
 def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, callback: str, call: int) -> None:
     """Stopped after an epoch, or inside one (of three batches)."""
-    objective, checkpoint = co_tuning(RELATIONSHIP, 2.3), tmp_path / "work" / "run.pt"
+    objective, checkpoint = compose(co_tuning(RELATIONSHIP, 2.3)), tmp_path / "work" / "run.pt"
     whole_model, whole = run(objective)
     left = iter(range(call - 1))
 
@@ -139,11 +139,11 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, callback: str, c
 
 
 def test_source_weight_zero_is_vanilla_bit_for_bit() -> None:
-    _, zero = run(co_tuning(RELATIONSHIP, 0.0))
+    _, zero = run(compose(co_tuning(RELATIONSHIP, 0.0)))
     _, plain = run(vanilla)
     assert equal(zero.state, plain.state)
     assert zero.history == plain.history
-    assert not equal(plain.state, run(co_tuning(RELATIONSHIP, 0.1))[1].state)
+    assert not equal(plain.state, run(compose(co_tuning(RELATIONSHIP, 0.1)))[1].state)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_the_most_accurate_epoch_is_kept(favoured: list[tuple[int, float]], best
     assert found.items() <= result.history[best - 1].items()
 
 
-@pytest.mark.parametrize("objective", [vanilla, co_tuning(RELATIONSHIP, 1.0)])
+@pytest.mark.parametrize("objective", [vanilla, compose(co_tuning(RELATIONSHIP, 1.0))])
 def test_a_learnable_problem_is_learnt(objective: Objective) -> None:
     training = Training(epochs=10, batch_size=8, learning_rate=0.03)
     _, result = run(objective, training, data=new_data(60, 30))
@@ -237,13 +237,13 @@ def test_too_few_images_are_refused(train: int, validation: int) -> None:
 def test_co_tuning_passes_the_backbone_once_a_step() -> None:
     model, passes = new_model(), []
     model.backbone.register_forward_hook(lambda module, *_: passes.append(module.training))
-    run(co_tuning(RELATIONSHIP, 2.3), model=model)
+    run(compose(co_tuning(RELATIONSHIP, 2.3)), model=model)
     assert passes == 3 * [True, True, True, False]
 
 
 def test_bfloat16_trains_float32_parameters() -> None:
     mixed, model = replace(CPU, dtype=torch.bfloat16), new_model()
-    result = fit(model, co_tuning(RELATIONSHIP, 1.0), new_data(), THREE_EPOCHS, mixed, 0)
+    result = fit(model, compose(co_tuning(RELATIONSHIP, 1.0)), new_data(), THREE_EPOCHS, mixed, 0)
     assert {value.dtype for value in model.parameters()} == {torch.float32}
     assert result.history[-1]["target_loss"] < result.history[0]["target_loss"]
-    assert result.history != run(co_tuning(RELATIONSHIP, 1.0))[1].history
+    assert result.history != run(compose(co_tuning(RELATIONSHIP, 1.0)))[1].history

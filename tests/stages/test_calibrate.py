@@ -3,8 +3,9 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.artifacts import SplitLogits
-from pipeline.params import Calibrate
-from stages.calibrate import find_temperature, judged_predictions
+from pipeline.sections import Calibrate
+from pipeline.source_predictions import find_temperature
+from stages.calibrate import judged_predictions
 
 CLASSES = 3
 

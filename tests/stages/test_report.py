@@ -13,7 +13,7 @@ from pipeline.artifacts import Best, Calibration, Store, write_csv, write_json
 from pipeline.cotuning.calibration import bin_confidences
 from pipeline.errors import UserError
 from pipeline.metrics import bootstrap_intervals, classification_metrics
-from pipeline.params import FineTune, MethodName, Params
+from pipeline.params import Params
 from pipeline.plots import (
     confusion_matrix,
     relationship_heat_map,
@@ -21,13 +21,14 @@ from pipeline.plots import (
     save_figure,
     tune_trials,
 )
+from pipeline.sections import FineTune
 from stages import report
 
 CLASSES = ["007", "NA", "a|b"]
 TEST, TRAIN = 300, 30
 
 
-def write_project(root: Path, methods: dict[MethodName, float]) -> Store:
+def write_project(root: Path, methods: dict[str, float]) -> Store:
     """A finished pipeline; `methods` gives each method's accuracy."""
     store = Store(root)
     rng = np.random.default_rng(0)

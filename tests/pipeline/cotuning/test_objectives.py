@@ -7,7 +7,7 @@ from torch import nn
 
 from pipeline.cotuning.losses import co_tuning_loss
 from pipeline.cotuning.model import CoTuningModel
-from pipeline.cotuning.objectives import co_tuning, vanilla
+from pipeline.cotuning.objectives import co_tuning, compose, vanilla
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def relationship():
 def test_the_terms_of_co_tuning_sum_to_its_loss(model, batch, relationship):
     images, labels = batch
     outputs = model(images)
-    terms = co_tuning(relationship, 1.7)(model, images, labels)
+    terms = compose(co_tuning(relationship, 1.7))(model, images, labels)
     logits = outputs.target_logits, outputs.source_logits
     torch.testing.assert_close(
         sum(terms.values()), co_tuning_loss(*logits, labels, relationship, 1.7)
@@ -41,7 +41,7 @@ def test_the_terms_of_co_tuning_sum_to_its_loss(model, batch, relationship):
 
 @pytest.mark.parametrize("weight", [None, 0.0])
 def test_vanilla_and_weight_zero_never_run_the_source_head(model, batch, relationship, weight):
-    objective = vanilla if weight is None else co_tuning(relationship, weight)
+    objective = vanilla if weight is None else compose(co_tuning(relationship, weight))
     ran = []
     model.source_head.register_forward_hook(lambda *_: ran.append(1))
     images, labels = batch

@@ -1,0 +1,231 @@
+"""One cell of the claims table: a sample of the data, trained and judged in one way."""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pipeline.artifacts import Prepared, SplitLogits
+from pipeline.assembly import compose_method, new_model, training_data
+from pipeline.backbones import SourceModel
+from pipeline.claims_sections import CellSettings, Rate
+from pipeline.compute import Compute
+from pipeline.cotuning.model import CoTuningModel
+from pipeline.datasets.loaders import evaluation_batches
+from pipeline.datasets.sources import Listing
+from pipeline.datasets.splits import build_manifest
+from pipeline.errors import UserError
+from pipeline.inference import predict
+from pipeline.metrics import classification_metrics, predictions_table
+from pipeline.params import Params
+from pipeline.sections import CO_TUNING, Training
+from pipeline.source_predictions import find_temperature, learn_relationship
+from pipeline.training import Data, DivergedError, FitResult, fit
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one cell trains, and on which sample.
+
+    Attributes:
+        row: of the table: a method, or a variant of co-tuning.
+        seed: of the sample, of the new head and of the batches; the same for all rows.
+        tested: judged on the test images, not on the validation images alone.
+    """
+
+    row: str
+    rate: Rate
+    seed: int
+    settings: CellSettings
+    tested: bool
+
+    @property
+    def name(self) -> str:
+        """Says what the cell is; different for different settings."""
+        values = json.dumps(self.settings.model_dump(), sort_keys=True)
+        digest = hashlib.sha256(values.encode()).hexdigest()[:8]
+        sample = f"{self.rate.images_per_class}-a-class-{self.rate.steps}-steps-seed-{self.seed}"
+        return f"{sample}-{self.row}-{digest}{'' if self.tested else '-validation'}"
+
+    @property
+    def columns(self) -> Result:
+        """What identifies the cell in a table."""
+        return {
+            "images_per_class": self.rate.images_per_class,
+            "steps": self.rate.steps,
+            "row": self.row,
+            "seed": self.seed,
+            "learning_rate": self.settings.learning_rate,
+        }
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What all cells draw from.
+
+    Attributes:
+        prepared: every image; train and validation together are what samples are drawn from.
+        logits: source logits by row of the images, [rows, source].
+    """
+
+    prepared: Prepared
+    logits: Tensor
+    source: SourceModel
+
+    def draw(self, images_per_class: int, val_fraction: float, seed: int) -> Prepared:
+        """A sample with its own split into training and validation; the test images are kept.
+
+        Raises:
+            UserError: the pool has fewer images of a class.
+        """
+        manifest, classes = self.prepared.manifest, self.prepared.classes
+        test = manifest["split"] == "test"
+        smallest = int(manifest.loc[~test, "label"].value_counts().min())
+        if smallest < images_per_class:
+            raise UserError(
+                f"a sample of {images_per_class} images a class was asked for, the pool has "
+                f"{smallest} of one; raise prepare_data.images_per_class or lower the rate"
+            )
+        samples = pd.DataFrame(
+            {
+                "split": test.map({True: "test", False: "train"}),
+                "class_name": manifest["label"].map(dict(enumerate(classes))),
+                "path": manifest["path"],
+            }
+        )
+        drawn = build_manifest(
+            Listing(samples, tuple(classes), _Unread()),
+            images_per_class=images_per_class,
+            val_fraction=val_fraction,
+            test_fraction=val_fraction,
+            test_limit=None,
+            seed=seed,
+        )
+        rows = dict(zip(manifest["path"], manifest["row"], strict=True))
+        drawn["row"] = drawn["path"].map(rows)
+        return Prepared(drawn, classes, [], self.prepared.images)
+
+    def split_logits(self, sample: Prepared) -> dict[str, SplitLogits]:
+        """The source logits of a sample's training and validation images."""
+        splits = {}
+        for name in ("train", "validation"):
+            images = sample.split(name)
+            rows = torch.from_numpy(images.rows)
+            splits[name] = SplitLogits(self.logits[rows], torch.from_numpy(images.labels), rows)
+        return splits
+
+
+class _Unread:
+    """The images of a pool are decoded already."""
+
+    def __call__(self, path: str) -> Any:
+        raise NotImplementedError
+
+    def locate(self, path: str) -> str:
+        return path
+
+
+def rows_to_logits(splits: dict[str, SplitLogits], images: int) -> Tensor:
+    """Logits of extract-logits by row of the images, [images, source]; NaN where there are none."""
+    source = next(iter(splits.values())).logits.shape[1]
+    logits = torch.full((images, source), float("nan"))
+    for split in splits.values():
+        logits[split.rows] = split.logits
+    return logits
+
+
+def run_cell(cell: Cell, pool: Pool, params: Params, compute: Compute) -> Result:
+    """Draw the sample, calibrate, learn the relationship, fine-tune and judge.
+
+    Returns:
+        The cell's columns; temperature; of the kept epoch validation_nll (nats) and
+        validation_accuracy; for a tested cell accuracy, mean_class_accuracy, nll (nats) and ece
+        on the test images; training_seconds. Without numbers where the training diverged.
+    """
+    sample = pool.draw(cell.rate.images_per_class, params.prepare_data.val_fraction, cell.seed)
+    data = training_data(sample, pool.source, params.source_model.input_size)
+    model = new_model(pool.source, len(sample.classes), cell.seed).to(compute.device)
+    temperature, relationship = _relationship(cell, pool, sample, params)
+    training = training_of(cell, params.fine_tune, data)
+    objective, training = compose_method(
+        cell.settings.method,
+        model,
+        training,
+        cell.settings.peers,
+        relationship.float().to(compute.device),
+        cell.settings.source_weight,
+    )
+    result: Result = cell.columns | {"temperature": temperature, "diverged": False}
+    begin = time.perf_counter()
+    try:
+        fitted = fit(model, objective, data, training, compute, cell.seed)
+    except DivergedError:
+        return result | {"diverged": True}
+    result["training_seconds"] = round(time.perf_counter() - begin, 1)
+    result |= _kept(fitted)
+    if cell.tested:
+        model.load_state_dict(fitted.state)
+        result |= _judge(model, sample, data, params.evaluate.batch_size, compute)
+    return result
+
+
+def training_of(cell: Cell, training: Training, data: Data) -> Training:
+    """The protocol at the cell's learning rate, for as many whole epochs as its steps fill."""
+    steps_per_epoch = max(len(data.train) // training.batch_size, 1)
+    return training.model_copy(
+        update={
+            "epochs": max(round(cell.rate.steps / steps_per_epoch), 1),
+            "learning_rate": cell.settings.learning_rate,
+        }
+    )
+
+
+def control(relationship: Tensor, kind: str, seed: int) -> Tensor:
+    """R [target, source] itself (`learned`), or what shows whether the learned R matters.
+
+    `uniform` rows know nothing; `shuffled` rows are the learned ones, each given to another
+    class.
+    """
+    if kind == "uniform":
+        return torch.full_like(relationship, 1 / relationship.shape[1])
+    if kind == "shuffled":
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(relationship), generator=generator)
+        # Along one cycle through all classes, so that none keeps its row.
+        return relationship[order.roll(1)[order.argsort()]]
+    return relationship
+
+
+def _relationship(
+    cell: Cell, pool: Pool, sample: Prepared, params: Params
+) -> tuple[float | None, Tensor]:
+    classes = len(sample.classes)
+    if CO_TUNING not in cell.settings.method.split("+"):
+        return None, torch.empty(classes, 0)
+    splits = pool.split_logits(sample)
+    temperature = 1.0
+    if cell.settings.calibrated:
+        temperature = find_temperature(params.calibrate, splits, classes).temperature
+    learned, _ = learn_relationship(splits, classes, temperature, cell.settings.direction)
+    return temperature, control(learned, cell.settings.relationship, cell.seed)
+
+
+def _kept(fitted: FitResult) -> Result:
+    record = fitted.history[fitted.best_epoch - 1]
+    return {name: record[name] for name in ("validation_nll", "validation_accuracy")}
+
+
+def _judge(
+    model: CoTuningModel, sample: Prepared, data: Data, batch_size: int, compute: Compute
+) -> Result:
+    test = evaluation_batches(sample.split("test"), data.preprocessing, batch_size, compute.device)
+    logits, _ = predict(model.deploy(), test, compute)
+    predictions = predictions_table(logits, sample.samples("test"))
+    return dict(classification_metrics(predictions, len(sample.classes)))

@@ -1,0 +1,179 @@
+"""The sections of params.yaml, frozen and typed, one a stage."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: immutable, and strict about names and types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Compute(Section):
+    """Where the network runs. `auto` takes a GPU and bfloat16 where there are any."""
+
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class SourceModel(Section):
+    """The pre-trained classifier.
+
+    `weights` is `published`, the name of a torchvision weights entry such as IMAGENET1K_V1, or
+    the path of a local state dict (.safetensors, .pt, .pth). `input_size` is the side, in
+    pixels, of the square crop that enters the network.
+    """
+
+    name: str = "efficientnet-lite0"
+    weights: str = "published"
+    input_size: Annotated[int, Field(ge=8)] = 64
+
+
+class PrepareData(Section):
+    """Which images, how many of each class, and the side, in pixels, of the stored squares."""
+
+    source: Literal["fashion-mnist", "image-folder"] = "fashion-mnist"
+    root: str = "data/raw"
+    stored_size: Annotated[int, Field(ge=8)] = 72
+    images_per_class: Annotated[int, Field(ge=2)] | None = 100
+    val_fraction: Fraction = 0.2
+    test_fraction: Fraction = 0.2
+    test_limit: Count | None = None
+    source_validation: str | None = None
+    on_bad_image: Literal["stop", "skip"] = "stop"
+
+
+class ExtractLogits(Section):
+    batch_size: Count = 128
+
+
+class Calibrate(Section):
+    """`temperature` is read by method `fixed` alone."""
+
+    method: Literal["target-likelihood", "source-validation", "fixed"] = "target-likelihood"
+    temperature: Positive = 1.0
+
+
+class Training(Section):
+    """How a network is trained; sizes in images, lengths in epochs, rates per step."""
+
+    epochs: Count = 12
+    batch_size: Annotated[int, Field(ge=2)] = 48
+    learning_rate: Positive = 0.003
+    target_head_factor: Positive = 10.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: NonNegative = 5e-4
+    schedule: Literal["cosine", "step"] = "cosine"
+    step_epochs: tuple[Count, ...] = Field(default=(8,), strict=False)
+    step_factor: Fraction = 0.1
+    max_gradient_norm: Positive | None = None
+
+
+class Tune(Training):
+    """The search over the source weight and the temperature, and how a trial is trained.
+
+    `source_weight` and `temperature_factor` (of the calibrated temperature) are the first
+    co-tuning trial, and what is passed on with `trials: 0`.
+    """
+
+    trials: Annotated[int, Field(ge=0)] = 6
+    source_weight: NonNegative = 2.3
+    temperature_factor: Positive = 1.0
+    max_source_weight: Positive = 5.0
+    max_temperature_factor: Annotated[float, Field(gt=1)] = 2.0
+
+    @model_validator(mode="after")
+    def _start_lies_in_the_search_space(self) -> "Tune":
+        if self.source_weight > self.max_source_weight:
+            raise ValueError(
+                f"source_weight {self.source_weight} exceeds max_source_weight "
+                f"{self.max_source_weight}"
+            )
+        highest = self.max_temperature_factor
+        if not 1 / highest <= self.temperature_factor <= highest:
+            raise ValueError(
+                f"temperature_factor {self.temperature_factor} lies outside "
+                f"[1/{highest}, {highest}], the range that max_temperature_factor gives"
+            )
+        return self
+
+
+class FitRelationship(Section):
+    direction: Literal["reverse", "direct"] = "reverse"
+    top_categories: Count = 5
+
+
+class L2SP(Section):
+    """Strengths of the pull of the backbone to its start and of the new head to 0."""
+
+    strength: NonNegative = 0.01
+    head_strength: NonNegative = 0.01
+
+
+class Delta(Section):
+    """Strengths of the pull of the feature maps to their start and of the new head to 0."""
+
+    strength: NonNegative = 0.01
+    head_strength: NonNegative = 0.01
+
+
+class Bss(Section):
+    """Strength of the penalty on the smallest singular values, and how many they are."""
+
+    strength: NonNegative = 0.001
+    singular_values: Count = 1
+
+
+class StochNorm(Section):
+    """Probability that a channel is normalised by the batch, not by the moving statistics."""
+
+    probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class Peers(Section):
+    """The peers that Co-Tuning is compared with, by name, each with its strengths."""
+
+    l2_sp: L2SP = L2SP()
+    delta: Delta = Delta()
+    bss: Bss = Bss()
+    stoch_norm: StochNorm = StochNorm()
+
+
+BASELINE, CO_TUNING = "vanilla", "co-tuning"
+PARTS = (CO_TUNING, *(name.replace("_", "-") for name in Peers.model_fields))
+
+
+def _known_method(name: str) -> str:
+    parts = name.split("+")
+    if name != BASELINE and not (set(parts) <= set(PARTS) and len(set(parts)) == len(parts)):
+        raise ValueError(
+            f"{name!r} is no method; expected {BASELINE}, {', '.join(PARTS)}, or several of the "
+            f"latter joined as in {PARTS[0]}+{PARTS[-1]}"
+        )
+    return name
+
+
+MethodName = Annotated[str, AfterValidator(_known_method)]
+
+
+class FineTune(Training):
+    methods: tuple[MethodName, ...] = Field(
+        default=(BASELINE, CO_TUNING), strict=False, min_length=1
+    )
+    peers: Peers = Peers()
+
+
+class Evaluate(Section):
+    batch_size: Count = 256
+    bootstrap_resamples: Annotated[int, Field(ge=100)] = 1000
+
+
+class Report(Section):
+    bootstrap_resamples: Annotated[int, Field(ge=100)] = 10_000

@@ -1,0 +1,59 @@
+"""Runs grouped as a tree, so that a table's structure is seen where runs are compared."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from pipeline.project import tracking_root
+from pipeline.provenance import git_tags, process_tags
+from pipeline.tracking import StageRun, connect, end_dead_runs
+
+PARENT = "mlflow.parentRunId"
+
+
+@contextmanager
+def grouped_run(
+    root: Path, grid: str, groups: Sequence[str], name: str, params: Mapping[str, Any]
+) -> Iterator[StageRun]:
+    """Open a run below the runs that `groups` names, the outermost first.
+
+    Args:
+        root: the pipeline's folder.
+        grid: tells groups of one table from those of another; one word.
+
+    Raises:
+        UserError: the tracking server or database cannot be reached or stays locked.
+    """
+    parent = group_run(root, grid, groups)
+    client, experiment = connect(root)
+    end_dead_runs(client, experiment)
+    tags = process_tags() | git_tags(root) | {PARENT: parent.run_id, "grid": grid}
+    tags |= {f"group {depth}": group for depth, group in enumerate(groups, 1)}
+    created = client.create_run(experiment, run_name=name, tags=tags)
+    run = StageRun(client, created.info.run_id, root)
+    run.log_params(params)
+    with run.ending():
+        yield run
+
+
+def group_run(root: Path, grid: str, groups: Sequence[str]) -> StageRun:
+    """The run that stands for a group; it and those above are made where they are missing."""
+    client, experiment = connect(root)
+    parent: dict[str, str] = {}
+    with FileLock(tracking_root(root) / ".mlflow-groups.lock"):
+        for depth, group in enumerate(groups, 1):
+            path = "/".join(groups[:depth])
+            known = client.search_runs(
+                [experiment], f"tags.grid = '{grid}' and tags.is_group = '{path}'", max_results=1
+            )
+            if known:
+                run_id = known[0].info.run_id
+            else:
+                tags = parent | {"grid": grid, "is_group": path}
+                run_id = client.create_run(experiment, run_name=group, tags=tags).info.run_id
+                client.set_terminated(run_id)
+            parent = {PARENT: run_id}
+    return StageRun(client, run_id, root)

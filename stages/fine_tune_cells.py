@@ -1,0 +1,41 @@
+"""Train and judge every cell of the claims table: each rate, seed, method and variant."""
+
+from pipeline.artifacts import Store, read_json, write_csv
+from pipeline.cells import Cell
+from pipeline.claims_sections import CellSettings, FineTuneCells
+from pipeline.grid import pool_files, run_cells
+from pipeline.params import Params
+from pipeline.project import project_root
+from pipeline.sections import CO_TUNING
+from pipeline.tracking import stage_run
+
+
+def run(params: Params, workers: int) -> None:
+    store = Store(project_root())
+    section = params.fine_tune_cells
+    chosen = store.require("tune-methods", "settings.json")
+    settings = {
+        method: CellSettings.model_validate(values) for method, values in read_json(chosen).items()
+    }
+    folder = store.folder("fine-tune-cells")
+    inputs = [*pool_files(store), chosen]
+    with stage_run(store.root, "fine-tune-cells", section.model_dump(), inputs, folder) as run:
+        cells = all_cells(section, settings)
+        write_csv(folder / "cells.csv", run_cells(store, params, cells, "fine-tune-cells", workers))
+        run.log_metrics({"cells": len(cells)})
+
+
+def all_cells(section: FineTuneCells, settings: dict[str, CellSettings]) -> list[Cell]:
+    """Seed by seed, so that an early end leaves fewer seeds of all rows, not fewer rows."""
+    variants = {
+        name: settings[CO_TUNING].changed(values) for name, values in section.variants.items()
+    }
+    return [
+        Cell(row, rate, seed, given, tested=True)
+        for seed in section.seeds
+        for rate in section.rates
+        for row, given in {
+            **{method: settings[method] for method in section.methods},
+            **(variants if rate.images_per_class in section.variant_rates else {}),
+        }.items()
+    ]

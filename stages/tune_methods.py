@@ -1,0 +1,60 @@
+"""Choose each method's settings on validation images, with equally many candidates for all."""
+
+import pandas as pd
+
+from pipeline.artifacts import Store, write_csv, write_json
+from pipeline.cells import Cell
+from pipeline.claims_sections import CellSettings
+from pipeline.errors import UserError
+from pipeline.grid import pool_files, run_cells
+from pipeline.params import Params
+from pipeline.project import project_root
+from pipeline.tracking import stage_run
+
+
+def run(params: Params, workers: int) -> None:
+    store = Store(project_root())
+    section = params.tune_methods
+    folder = store.folder("tune-methods")
+    cells = [
+        Cell(method, section.rate, seed, settings, tested=False)
+        for seed in section.seeds
+        for method in params.fine_tune_cells.methods
+        for settings in section.combinations(method)
+    ]
+    with stage_run(
+        store.root, "tune-methods", section.model_dump(), pool_files(store), folder
+    ) as run:
+        trials = run_cells(store, params, cells, "tune-methods", workers)
+        trials["settings"] = [cell.settings.model_dump_json() for cell in cells]
+        write_csv(folder / "trials.csv", trials)
+        chosen = {
+            method: choose(trials[trials["row"] == method])
+            for method in params.fine_tune_cells.methods
+        }
+        write_json(
+            folder / "settings.json",
+            {method: settings.model_dump() for method, settings in chosen.items()},
+        )
+        run.log_metrics({"cells": len(cells)})
+
+
+def choose(trials: pd.DataFrame) -> CellSettings:
+    """The settings with the lowest validation NLL, averaged over seeds; ties to the first.
+
+    A candidate that diverged with any seed is out.
+
+    Args:
+        trials: of one method; columns row, settings (JSON), diverged, validation_nll.
+
+    Raises:
+        UserError: every candidate diverged.
+    """
+    candidates = trials.groupby("settings", sort=False)
+    usable = candidates["validation_nll"].mean()[~candidates["diverged"].any()]
+    if usable.empty:
+        raise UserError(
+            f"every candidate of {trials['row'].iloc[0]} diverged; lower the learning rates in "
+            "tune_methods.candidates"
+        )
+    return CellSettings.model_validate_json(str(usable.idxmin()))
