@@ -30,7 +30,7 @@ HEAT_MAP_COLUMNS, TOP_PER_CLASS = 50, 5
 
 
 @contextmanager
-def _styled() -> Iterator[None]:
+def styled() -> Iterator[None]:
     with matplotlib.rc_context(
         {
             **{"font.family": "DejaVu Sans", "font.size": 9, "legend.frameon": False},
@@ -43,14 +43,14 @@ def _styled() -> Iterator[None]:
         yield
 
 
-@_styled()
+@styled()
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG whose bytes depend on the figure alone, whole or not at all."""
     with write_aside(path) as aside:
         figure.savefig(aside, format="png", dpi=DPI, metadata={"Software": None})
 
 
-@_styled()
+@styled()
 def reliability_diagram(before: ReliabilityCurve, after: ReliabilityCurve) -> Figure:
     """Accuracy against confidence; a point's area is its bin's share of the samples."""
     labels = "confidence (area of a point: share of the images)", "accuracy"
@@ -66,7 +66,7 @@ def reliability_diagram(before: ReliabilityCurve, after: ReliabilityCurve) -> Fi
     return figure
 
 
-@_styled()
+@styled()
 def relationship_heat_map(
     relationship: np.ndarray, classes: Sequence[str], categories: Sequence[str]
 ) -> Figure:
@@ -89,7 +89,7 @@ def relationship_heat_map(
     return figure
 
 
-@_styled()
+@styled()
 def confusion_matrix(
     true: np.ndarray, predicted: np.ndarray, classes: Sequence[str], title: str = "Confusion matrix"
 ) -> Figure:
@@ -118,7 +118,7 @@ def confusion_matrix(
     return figure
 
 
-@_styled()
+@styled()
 def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """Validation NLL and accuracy by epoch of each method; the epoch that was kept is ringed.
 
@@ -127,7 +127,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """
     figure = Figure(figsize=(9.0, 3.7), dpi=DPI, layout="constrained")
     panels = figure.subplots(1, 2)
-    colours = _colours(histories)
+    colours = method_colours(histories)
     labels = {
         "validation_nll": "validation NLL (nats)",
         "validation_accuracy": "validation accuracy",
@@ -145,7 +145,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-@_styled()
+@styled()
 def method_comparison(accuracies: Mapping[str, tuple[float, float, float]]) -> Figure:
     """Test accuracy of each method with its interval.
 
@@ -154,7 +154,7 @@ def method_comparison(accuracies: Mapping[str, tuple[float, float, float]]) -> F
     """
     figure, axes = _figure(7.0, 1.2 + 0.6 * len(accuracies), "Test accuracy with 95% interval")
     for place, (name, (value, low, high)) in enumerate(accuracies.items()):
-        colour = _colours(accuracies)[name]
+        colour = method_colours(accuracies)[name]
         axes.plot([low, high], [place, place], color=colour, linewidth=5, alpha=0.35)
         axes.plot(value, place, "o", color=colour, markersize=8, clip_on=False)
         text = f"{100 * value:.1f}%  [{100 * low:.1f}, {100 * high:.1f}]"
@@ -169,7 +169,7 @@ def method_comparison(accuracies: Mapping[str, tuple[float, float, float]]) -> F
     return figure
 
 
-@_styled()
+@styled()
 def tune_trials(trials: pd.DataFrame) -> Figure:
     """Validation NLL against source weight, coloured by temperature; weight 0 is vanilla.
 
@@ -216,7 +216,8 @@ def _colour_bar(figure: Figure, axes: Axes, drawn: ScalarMappable, label: str) -
     figure.colorbar(drawn, cax=place, label=label, ticks=MaxNLocator(5)).outline.set_visible(False)
 
 
-def _colours(methods: Iterable[str]) -> dict[str, str]:
+def method_colours(methods: Iterable[str]) -> dict[str, str]:
+    """A colour for each method; vanilla and co-tuning have theirs always."""
     others = [method for method in methods if method not in METHOD_COLOURS]
     return METHOD_COLOURS | dict(zip(others, cycle(FURTHER_COLOURS), strict=False))
 

@@ -99,7 +99,7 @@ def fit(
             "validation: raise prepare_data.images_per_class or add images"
         )
     model.to(compute.device).to(memory_format=torch.channels_last)
-    loop = _Loop(model, objective, data, training, compute)
+    loop = Loop(model, objective, data, training, compute)
     if checkpoint is not None and checkpoint.exists():
         loop.load(checkpoint)
     for record in loop.history:
@@ -138,7 +138,7 @@ def validate(
     }
 
 
-class _Loop:
+class Loop:
     """The state of a training run: what a checkpoint holds, and what changes it."""
 
     def __init__(
@@ -193,14 +193,14 @@ class _Loop:
             generator,
             self.compute.device,
         ):
-            terms = self._step(images, labels)
+            terms = self.step(images, labels)
             for name, value in terms.items():
                 totals[name] = value.detach() * len(labels) + totals.get(name, 0)
             seen += len(labels)
             on_batch(len(labels))
         return {name: float(total / seen) for name, total in totals.items()}
 
-    def _step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         with self.compute.autocast():
             terms = self.objective(self.model, images, labels)
         self.optimizer.zero_grad()

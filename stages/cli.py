@@ -105,6 +105,18 @@ def fine_tune_cells(override: Override = None, workers: CellWorkers = CORES) -> 
     _run_stage("fine_tune_cells", override, workers=workers)
 
 
+@stage.command("time-steps")
+def time_steps(override: Override = None) -> None:
+    """Of the claims table: time each method's step, in turns."""
+    _run_stage("time_steps", override)
+
+
+@stage.command()
+def claims(override: Override = None) -> None:
+    """Make the claims table of the finished cells."""
+    _run_stage("claims", override)
+
+
 @app.command()
 def runs(artifact: Annotated[Path, typer.Argument(help="A file below data/.")]) -> None:
     """List the MLflow runs that an artifact comes from and went into."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.cotuning.model import CoTuningModel, Outputs
 from pipeline.cotuning.objectives import Part
@@ -152,7 +153,7 @@ def stoch_norm(model: CoTuningModel, probability: float) -> Part:
     Source: Kou et al., Stochastic Normalization, NeurIPS 2020, equations 3 to 6.
     """
     for module in model.backbone.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, _BatchNorm) and module.track_running_stats:
             _make_stochastic(module, probability)
     return Part()
 
@@ -165,14 +166,17 @@ PEERS: Mapping[str, Callable[..., Part]] = {
 }
 
 
-def _make_stochastic(layer: nn.Module, probability: float) -> None:
+def _make_stochastic(layer: _BatchNorm, probability: float) -> None:
     by_moving: list[Tensor] = []
 
-    def normalise_by_moving_statistics(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def normalise_by_moving_statistics(layer: _BatchNorm, inputs: tuple[Tensor, ...]) -> None:
         if layer.training:
             layer.eval()
             by_moving.append(layer.forward(*inputs))
             layer.train()
+            # The gradient of that pass needs the statistics as they were: the batch moves copies.
+            for name in ("running_mean", "running_var"):
+                setattr(layer, name, getattr(layer, name).clone())
 
     def select(layer: nn.Module, inputs: tuple[Tensor, ...], by_batch: Tensor) -> Tensor:
         if not layer.training:

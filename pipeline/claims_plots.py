@@ -1,0 +1,76 @@
+"""Pictures of the claims table: accuracy by sampling rate, and what variants of co-tuning do."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from pipeline.plots import BLUE, DPI, GREY, method_colours, styled
+from pipeline.sections import BASELINE, CO_TUNING
+
+
+@styled()
+def accuracy_by_rate(summary: pd.DataFrame, methods: Sequence[str]) -> Figure:
+    """Mean accuracy of each method against images a class, and its difference to vanilla.
+
+    Args:
+        summary: of claims.summarise; bars are standard deviations on the left, 95% intervals of
+            the paired differences on the right.
+        methods: which of its rows are drawn.
+    """
+    figure = Figure(figsize=(10.5, 4.6), dpi=DPI, layout="constrained")
+    panels = figure.subplots(1, 2)
+    colours = method_colours(methods)
+    rates = sorted(summary["images_per_class"].unique())
+    for place, method in enumerate(methods):
+        rows = summary[summary["row"] == method].sort_values("images_per_class")
+        # Bars of different methods stand side by side.
+        x = rows["images_per_class"] * 1.03 ** (place - (len(methods) - 1) / 2)
+        style = {"color": colours[method], "marker": "o", "markersize": 4, "capsize": 2}
+        style |= {"linewidth": 2.0 if method == CO_TUNING else 1.2, "elinewidth": 1.0}
+        mean, deviation = 100 * rows["accuracy_mean"], 100 * rows["accuracy_sd"].fillna(0)
+        panels[0].errorbar(x, mean, deviation, label=method, **style)
+        if method != BASELINE:
+            gain = 100 * rows["to_vanilla"].astype(float)
+            ends = [100 * rows[f"to_vanilla_{end}"].astype(float) for end in ("low", "high")]
+            around = [(gain - ends[0]).fillna(0), (ends[1] - gain).fillna(0)]
+            panels[1].errorbar(x, gain, around, **style)
+    panels[1].axhline(0, color=colours[BASELINE], linewidth=1.5, linestyle="--")
+    panels[0].set(title="Test accuracy (bars: standard deviation)", ylabel="accuracy (%)")
+    panels[1].set(title="Difference to vanilla (bars: 95% interval)", ylabel="points")
+    for axes in panels:
+        axes.set(xscale="log", xlabel="images a class")
+        axes.set_xticks(rates, [f"{rate:,}" for rate in rates])
+        axes.xaxis.set_minor_locator(NullLocator())
+    figure.legend(loc="outside lower center", ncols=len(methods))
+    return figure
+
+
+@styled()
+def variant_differences(summary: pd.DataFrame, methods: Sequence[str]) -> Figure:
+    """Difference to vanilla of co-tuning and of each variant, with its 95% interval, by rate.
+
+    Args:
+        summary: of claims.summarise.
+        methods: the rows that are no variants.
+    """
+    with_variants = summary.loc[~summary["row"].isin(list(methods)), "images_per_class"].unique()
+    count = summary.loc[summary["images_per_class"].isin(with_variants), "row"].nunique()
+    size = 1.5 + 5.0 * len(with_variants), 1.4 + 0.3 * count
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    panels = figure.subplots(1, len(with_variants), squeeze=False, sharey=True)[0]
+    for axes, rate in zip(panels, sorted(with_variants), strict=True):
+        rows = summary[summary["images_per_class"] == rate]
+        rows = rows[(rows["row"] == CO_TUNING) | ~rows["row"].isin(list(methods))]
+        for place, (_, row) in enumerate(rows.iterrows()):
+            colour = BLUE if row["row"] == CO_TUNING else GREY
+            ends = 100 * row["to_vanilla_low"], 100 * row["to_vanilla_high"]
+            axes.plot(ends, [place, place], color=colour, linewidth=5, alpha=0.35)
+            axes.plot(100 * row["to_vanilla"], place, "o", color=colour, markersize=7)
+        axes.axvline(0, color=GREY, linewidth=1.2, linestyle="--", zorder=0)
+        axes.set_yticks(range(len(rows)), rows["row"].tolist())
+        axes.set(title=f"{rate} images a class", ylim=(len(rows) - 0.5, -0.5))
+        axes.set_xlabel("difference to vanilla (points, 95% interval)")
+        axes.yaxis.set_tick_params(length=0, grid_alpha=0)
+    return figure

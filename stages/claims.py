@@ -1,0 +1,53 @@
+"""Make the claims table of the finished cells: table, summary, pictures."""
+
+import pandas as pd
+
+from pipeline.artifacts import Store, read_json, write_csv
+from pipeline.claims import render, summarise
+from pipeline.claims_plots import accuracy_by_rate, variant_differences
+from pipeline.files import write_aside
+from pipeline.grid import cell_folder
+from pipeline.params import Params
+from pipeline.plots import save_figure
+from pipeline.project import project_root
+from pipeline.tracking import stage_run
+from pipeline.tracking_groups import group_run
+
+
+def run(params: Params) -> None:
+    store = Store(project_root())
+    folder = store.folder("claims")
+    inputs = [
+        store.require("tune-methods", "settings.json"),
+        store.require("fine-tune-cells", "cells.csv"),
+        store.require("time-steps", "step_times.csv"),
+    ]
+    with stage_run(store.root, "claims", {}, inputs, folder) as run:
+        settings = read_json(inputs[0])
+        cells, steps = pd.read_csv(inputs[1]), pd.read_csv(inputs[2])
+        summary = summarise(cells)
+        step_ms = steps.set_index("method")["step_ms"]
+        write_csv(folder / "table.csv", cells.assign(step_ms=cells["row"].map(step_ms)))
+        write_csv(folder / "summary.csv", summary)
+        save_figure(accuracy_by_rate(summary, list(settings)), folder / "accuracy.png")
+        variants = summary[~summary["row"].isin(list(settings))]
+        if len(variants):
+            save_figure(variant_differences(summary, list(settings)), folder / "variants.png")
+        text = render(summary, steps, settings, params.tune_methods)
+        with write_aside(folder / "claims.md") as aside:
+            aside.write_text(text, encoding="utf-8")
+        log_groups(store, params, summary)
+        run.log_metrics({"cells": len(cells)})
+
+
+def log_groups(store: Store, params: Params, summary: pd.DataFrame) -> None:
+    """Put means and differences onto the runs that stand for the rows of the table."""
+    grid = cell_folder(store, params).name
+    for record in summary.to_dict("records"):
+        groups = ("fine-tune-cells", f"{record['images_per_class']} images a class", record["row"])
+        numbers = {
+            str(name): float(value)
+            for name, value in record.items()
+            if isinstance(value, float) and pd.notna(value)
+        }
+        group_run(store.root, grid, groups).log_metrics(numbers)
