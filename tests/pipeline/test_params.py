@@ -17,7 +17,9 @@ def load(tmp_path, text, *overrides):
 
 def test_the_projects_file_spells_out_every_value():
     written = YAML(typ="safe").load(PROJECT_FILE.read_text())
-    assert params.load(PROJECT_FILE).model_dump(mode="json") == written
+    of_the_claims_table = {"tune_methods", "fine_tune_cells", "time_steps"}
+    values = params.load(PROJECT_FILE).model_dump(mode="json", exclude=of_the_claims_table)
+    assert values == written
 
 
 def test_what_the_file_leaves_out_has_its_default(tmp_path):
@@ -48,7 +50,11 @@ def test_sections_are_frozen():
         ("fine_tune:\n  epochs: many", None, "fine_tune.epochs: got 'many'"),
         ("fine_tune:\n  epochs: 1.5", None, "valid integer"),
         ("fine_tune:\n  epochs: 0", None, "greater than or equal to 1"),
-        ("fine_tune:\n  methods: [vanila]", None, "'vanilla' or 'co-tuning'"),
+        (
+            "fine_tune:\n  methods: [vanila]",
+            None,
+            "'vanila' is no method; expected vanilla, co-tun",
+        ),
         ("fine_tune: 3", None, "fine_tune: got 3"),
         ("prepare_data:\n  on_bad_image: ignore", None, "'stop' or 'skip'"),
         ("- a", None, "the file: got ['a']"),
