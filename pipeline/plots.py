@@ -30,7 +30,7 @@ HEAT_MAP_COLUMNS, TOP_PER_CLASS = 50, 5
 
 
 @contextmanager
-def _styled() -> Iterator[None]:
+def styled() -> Iterator[None]:
     with matplotlib.rc_context(
         {
             **{"font.family": "DejaVu Sans", "font.size": 9, "legend.frameon": False},
@@ -43,14 +43,14 @@ def _styled() -> Iterator[None]:
         yield
 
 
-@_styled()
+@styled()
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a PNG whose bytes depend on the figure alone, whole or not at all."""
     with write_aside(path) as aside:
         figure.savefig(aside, format="png", dpi=DPI, metadata={"Software": None})
 
 
-@_styled()
+@styled()
 def reliability_diagram(before: ReliabilityCurve, after: ReliabilityCurve) -> Figure:
     """Accuracy against confidence; a point's area is its bin's share of the samples."""
     labels = "confidence (area of a point: share of the images)", "accuracy"
@@ -66,7 +66,7 @@ def reliability_diagram(before: ReliabilityCurve, after: ReliabilityCurve) -> Fi
     return figure
 
 
-@_styled()
+@styled()
 def relationship_heat_map(
     relationship: np.ndarray, classes: Sequence[str], categories: Sequence[str]
 ) -> Figure:
@@ -82,14 +82,14 @@ def relationship_heat_map(
     figure, axes = _figure(*size, title, "source category", "target class")
     shown = relationship[:, columns]
     image = axes.imshow(shown, aspect="auto", cmap="Blues", norm=PowerNorm(0.5, 0))
-    _name_ticks(axes.yaxis, _short(classes), height)
-    short = _short(categories)
+    _name_ticks(axes.yaxis, short_names(classes), height)
+    short = short_names(categories)
     _name_ticks(axes.xaxis, [short[column] for column in columns], width)
     _colour_bar(figure, axes, image, "probability")
     return figure
 
 
-@_styled()
+@styled()
 def confusion_matrix(
     true: np.ndarray, predicted: np.ndarray, classes: Sequence[str], title: str = "Confusion matrix"
 ) -> Figure:
@@ -106,8 +106,8 @@ def confusion_matrix(
     figure, axes = _figure(side + 2.2, side + 1.8, title, "predicted class", "true class")
     image = axes.imshow(shares, aspect="auto", cmap="Blues", norm=PowerNorm(0.6, 0, 1))
     if count <= LABELLED_CLASSES:
-        _name_ticks(axes.yaxis, _short(classes), side)
-        _name_ticks(axes.xaxis, _short(classes), side)
+        _name_ticks(axes.yaxis, short_names(classes), side)
+        _name_ticks(axes.xaxis, short_names(classes), side)
     if count <= ANNOTATED_CLASSES:
         for (row, column), share in np.ndenumerate(shares.filled(0)):
             colour = "white" if share > 0.5 else "#333333"
@@ -118,7 +118,7 @@ def confusion_matrix(
     return figure
 
 
-@_styled()
+@styled()
 def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     """Validation NLL and accuracy by epoch of each method; the epoch that was kept is ringed.
 
@@ -145,7 +145,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-@_styled()
+@styled()
 def method_comparison(accuracies: Mapping[str, tuple[float, float, float]]) -> Figure:
     """Test accuracy of each method with its interval.
 
@@ -169,7 +169,7 @@ def method_comparison(accuracies: Mapping[str, tuple[float, float, float]]) -> F
     return figure
 
 
-@_styled()
+@styled()
 def tune_trials(trials: pd.DataFrame) -> Figure:
     """Validation NLL against source weight, coloured by temperature; weight 0 is vanilla.
 
@@ -230,7 +230,7 @@ def _top_columns(relationship: np.ndarray) -> list[int]:
     return columns
 
 
-def _short(names: Sequence[str]) -> list[str]:
+def short_names(names: Sequence[str]) -> list[str]:
     """The first of several synonyms, unless two share it; cut where it is long."""
     first = [name.partition(",")[0] for name in names]
     shared = Counter(first)
