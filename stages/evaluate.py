@@ -1,5 +1,6 @@
 """Judge a fine-tuned model on the test split, and see where its source head has gone."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,9 +61,10 @@ def run(params: Params, method: str) -> None:
             *predict(model.source_network(), batches, compute, advance),
             torch.from_numpy(validation.rows),
         )
+        uniform = replace(before, logits=torch.zeros_like(before.logits))
         source_head = {
-            "before": distance_to_relationship(before, relationship, prepared.classes),
-            "after": distance_to_relationship(after, relationship, prepared.classes),
+            name: distance_to_relationship(split, relationship, prepared.classes)
+            for name, split in (("before", before), ("after", after), ("uniform", uniform))
         }
         predictions = tabulate(logits, prepared)
         classes = len(prepared.classes)
@@ -82,7 +84,7 @@ def run(params: Params, method: str) -> None:
             folder / "confusion_matrix.png",
         )
         divergences = {
-            f"source_head_kl_{time}": found["mean"] for time, found in source_head.items()
+            f"source_head_kl_{name}": found["mean"] for name, found in source_head.items()
         }
         run.log_metrics(metrics | divergences)
 
