@@ -1,6 +1,7 @@
 """Where each artifact lies, its typed load and its atomic save."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -197,6 +198,12 @@ class Store:
         self, method: str, state: Mapping[str, Tensor], metadata: Mapping[str, str]
     ) -> None:
         write_tensors(self.folder("fine-tune", method) / "model.safetensors", state, metadata)
+
+
+def by_class(classes: Sequence[str], values: Tensor) -> dict[str, float | None]:
+    """One value [classes] for each class as JSON, by its name; None for NaN."""
+    pairs = zip(classes, values.tolist(), strict=True)
+    return {name: None if math.isnan(value) else value for name, value in pairs}
 
 
 def read_json(path: Path) -> Any:

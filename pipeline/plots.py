@@ -82,8 +82,8 @@ def relationship_heat_map(
     figure, axes = _figure(*size, title, "source category", "target class")
     shown = relationship[:, columns]
     image = axes.imshow(shown, aspect="auto", cmap="Blues", norm=PowerNorm(0.5, 0))
-    _name_ticks(axes.yaxis, _short(classes), height)
-    short = _short(categories)
+    _name_ticks(axes.yaxis, short_names(classes), height)
+    short = short_names(categories)
     _name_ticks(axes.xaxis, [short[column] for column in columns], width)
     _colour_bar(figure, axes, image, "probability")
     return figure
@@ -106,8 +106,8 @@ def confusion_matrix(
     figure, axes = _figure(side + 2.2, side + 1.8, title, "predicted class", "true class")
     image = axes.imshow(shares, aspect="auto", cmap="Blues", norm=PowerNorm(0.6, 0, 1))
     if count <= LABELLED_CLASSES:
-        _name_ticks(axes.yaxis, _short(classes), side)
-        _name_ticks(axes.xaxis, _short(classes), side)
+        _name_ticks(axes.yaxis, short_names(classes), side)
+        _name_ticks(axes.xaxis, short_names(classes), side)
     if count <= ANNOTATED_CLASSES:
         for (row, column), share in np.ndenumerate(shares.filled(0)):
             colour = "white" if share > 0.5 else "#333333"
@@ -231,7 +231,7 @@ def _top_columns(relationship: np.ndarray) -> list[int]:
     return columns
 
 
-def _short(names: Sequence[str]) -> list[str]:
+def short_names(names: Sequence[str]) -> list[str]:
     """The first of several synonyms, unless two share it; cut where it is long."""
     first = [name.partition(",")[0] for name in names]
     shared = Counter(first)

@@ -1,17 +1,14 @@
 """The report as text: from what the stages found to Markdown."""
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from pipeline.artifacts import Best, Calibration
+from pipeline.explaining import seeing_why
+from pipeline.findings import Findings
+from pipeline.markdown import escape, points, table
 from pipeline.metrics import METRICS, PairedDifference
-from pipeline.params import Params
 
 COLUMNS = ("Accuracy", "Mean per-class accuracy", "NLL (nats)", "ECE")
 CALIBRATION_METHODS = {
@@ -21,48 +18,12 @@ CALIBRATION_METHODS = {
 }
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What the report tells; tables are as their stages wrote them.
-
-    Attributes:
-        manifest: of prepare-data; classes are its classes by name, in label order.
-        metrics, histories: by method, as in metrics.json and history.csv.
-        differences: by method, to vanilla; empty without vanilla.
-        trials: of tune; empty where none ran.
-        pictures: names of the PNGs beside the report; only these are linked.
-    """
-
-    params: Params
-    classes: Sequence[str]
-    manifest: pd.DataFrame
-    metrics: Mapping[str, Mapping[str, Any]]
-    differences: Mapping[str, PairedDifference]
-    histories: Mapping[str, pd.DataFrame]
-    calibration: Calibration
-    best: Best
-    trials: pd.DataFrame
-    diagnostics: Mapping[str, Any]
-    top_categories: pd.DataFrame
-    pictures: AbstractSet[str]
-
-    def picture(self, name: str, caption: str) -> str:
-        return f"![{caption}]({name})" if name in self.pictures else ""
-
-    def images(self, split: str) -> int:
-        return int((self.manifest["split"] == split).sum())
-
-    def images_a_class(self, split: str) -> str:
-        """`80`, or `64 to 80`."""
-        labels = self.manifest["label"][self.manifest["split"] == split]
-        counts = np.bincount(labels, minlength=len(self.classes))
-        low, high = counts.min(), counts.max()
-        return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
 def render_report(findings: Findings) -> str:
     """The whole report in Markdown; the answer comes first."""
-    sections = (_answer, _methods, _tuning, _calibration, _relationship, _training, _making)
+    sections = (
+        *(_answer, _methods, _tuning, _calibration, _relationship),
+        *(seeing_why, _training, _making),
+    )
     parts = (part for section in sections for part in section(findings))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -70,8 +31,8 @@ def render_report(findings: Findings) -> str:
 def verdict(difference: PairedDifference) -> str:
     """One sentence on co-tuning minus vanilla: better, worse or neither; how much; how sure."""
     size = (
-        f"{_points(difference.difference)} percentage points of test accuracy (95% interval "
-        f"{_points(difference.low)} to {_points(difference.high)}, McNemar {_p(difference)})"
+        f"{points(difference.difference)} percentage points of test accuracy (95% interval "
+        f"{points(difference.low)} to {points(difference.high)}, McNemar {_p(difference)})"
     )
     if difference.exceeds_noise:
         word = "better" if difference.difference > 0 else "worse"
@@ -110,10 +71,10 @@ def _methods(findings: Findings) -> Iterable[str]:
         row = [method, *(_with_interval(name, values) for name in METRICS)]
         if findings.differences:
             found = findings.differences.get(method)
-            row.append(f"{_points(found.difference)} points, {_p(found)}" if found else "baseline")
+            row.append(f"{points(found.difference)} points, {_p(found)}" if found else "baseline")
         rows.append(row)
     last = ["Accuracy to vanilla"] if findings.differences else []
-    yield _table(["Method", *COLUMNS, *last], rows)
+    yield table(["Method", *COLUMNS, *last], rows)
     yield "In parentheses: 95% intervals, from resampling the test images."
     yield findings.picture("comparison.png", "Test accuracy of each method")
     for method in findings.metrics:
@@ -156,7 +117,7 @@ def _calibration(findings: Findings) -> Iterable[str]:
         ["T = 1", f"{found.nll_before:.4f}", f"{found.ece_before:.4f}"],
         [f"T = {found.temperature:.4g}", f"{found.nll_after:.4f}", f"{found.ece_after:.4f}"],
     ]
-    yield _table(["", "NLL (nats)", "ECE"], rows)
+    yield table(["", "NLL (nats)", "ECE"], rows)
     yield findings.picture("reliability.png", "Reliability before and after")
 
 
@@ -171,13 +132,13 @@ def _relationship(findings: Findings) -> Iterable[str]:
         pairs = zip(part["category"], part["probability"], strict=True)
         top = "; ".join(f"{category} {share:.1%}" for category, share in pairs)
         rows.append([str(name), top, f"{entropy[str(name)]:.2f}"])
-    yield _table(["Class", "Top source categories", "Entropy (nats)"], rows)
+    yield table(["Class", "Top source categories", "Entropy (nats)"], rows)
     yield from _diagnostics(findings.diagnostics, len(findings.classes))
 
 
 def _diagnostics(found: Mapping[str, Any], classes: int) -> Iterable[str]:
     yield "## Diagnostics"
-    warnings = [f"> **Warning:** {_escape(warning)}." for warning in found["warnings"]]
+    warnings = [f"> **Warning:** {escape(warning)}." for warning in found["warnings"]]
     yield from warnings or ["No warning."]
     similar, g = found["most_similar_rows"], found["classifier"]
     g_meaning = f"accuracy from source predictions alone; majority {g['majority_accuracy']:.1%}"
@@ -189,7 +150,7 @@ def _diagnostics(found: Mapping[str, Any], classes: int) -> Iterable[str]:
         ["Most similar rows", f"{similar['cosine']:.3f}", f"cosine of {pair}"],
         ["Classifier g", f"{g['validation_accuracy']:.1%}", g_meaning],
     ]
-    yield _table(["Score", "Value", "Meaning"], rows)
+    yield table(["Score", "Value", "Meaning"], rows)
 
 
 def _training(findings: Findings) -> Iterable[str]:
@@ -199,7 +160,7 @@ def _training(findings: Findings) -> Iterable[str]:
         kept = history[history["kept"]].iloc[0]
         nll, accuracy = f"{kept['validation_nll']:.4f}", f"{kept['validation_accuracy']:.1%}"
         rows.append([method, f"{kept['epoch']:.0f} of {len(history)}", nll, accuracy])
-    yield _table(["Method", "Epoch kept", "Validation NLL (nats)", "Validation accuracy"], rows)
+    yield table(["Method", "Epoch kept", "Validation NLL (nats)", "Validation accuracy"], rows)
     yield findings.picture("training.png", "Validation NLL and accuracy by epoch")
 
 
@@ -216,7 +177,7 @@ def _making(findings: Findings) -> Iterable[str]:
         ["Data", f"{data.source}: " + ", ".join(f"{count:,} {split}" for split, count in splits)],
         ["Training", f"{training.epochs} epochs, {training.batch_size} a batch, {schedule}"],
     ]
-    yield _table(["What", "Value"], rows)
+    yield table(["What", "Value"], rows)
     yield (
         "All numbers of the methods are in [comparison.csv](comparison.csv). `mlflow ui`, in the "
         "project's folder, shows the run of each stage; `cot runs data/report/report.md` lists "
@@ -224,24 +185,11 @@ def _making(findings: Findings) -> Iterable[str]:
     )
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *([_escape(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _escape(text: str) -> str:
-    return re.sub(r"([\\|*`$\[\]]|<(?=\S))", r"\\\1", " ".join(text.split()))
-
-
 def _with_interval(name: str, values: Mapping[str, Any]) -> str:
     numbers = [values[name], *values["intervals"][name]]
     if "accuracy" in name:
         return "{:.1%} ({:.1%} to {:.1%})".format(*numbers)
     return "{:.3f} ({:.3f} to {:.3f})".format(*numbers)
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:+.1f}"
 
 
 def _p(difference: PairedDifference) -> str:

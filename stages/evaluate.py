@@ -1,9 +1,16 @@
-"""Judge a fine-tuned model on the test split."""
+"""Judge a fine-tuned model on the test split, and see where its source head has gone."""
 
-from pipeline.artifacts import Store, write_csv, write_json
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.artifacts import SplitLogits, Store, by_class, write_csv, write_json
 from pipeline.assembly import new_model
 from pipeline.backbones import load_source_model
 from pipeline.compute import resolve_compute
+from pipeline.cotuning.diagnostics import class_means, source_head_divergence
 from pipeline.datasets.loaders import Preprocessing, evaluation_batches
 from pipeline.inference import predict
 from pipeline.metrics import bootstrap_intervals, classification_metrics, predictions_table
@@ -23,7 +30,9 @@ def run(params: Params, method: str) -> None:
     source = load_source_model(**params.source_model.model_dump())
     model = new_model(source, len(prepared.classes), params.seed)
     model.load_state_dict(state)
-    test = prepared.split("test")
+    model.to(compute.device)
+    before, relationship = store.load_logits()["validation"], store.load_relationship()
+    test, validation = prepared.split("test"), prepared.split("validation")
     folder = store.folder("evaluate", method)
     with (
         stage_run(
@@ -33,20 +42,28 @@ def run(params: Params, method: str) -> None:
             inputs=[
                 store.require("prepare-data", "manifest.csv"),
                 store.require("prepare-data", "images.npy"),
+                store.require("extract-logits", "logits.safetensors"),
+                store.require("fit-relationship", "relationship.safetensors"),
                 store.require("fine-tune", method, "model.safetensors"),
             ],
             outputs=folder,
             method=method,
         ) as run,
-        progress(f"evaluate {method}", len(test)) as advance,
+        progress(f"evaluate {method}", len(test) + len(validation)) as advance,
     ):
-        batches = evaluation_batches(
-            test,
-            Preprocessing(params.source_model.input_size, source.mean, source.std),
-            section.batch_size,
-            compute.device,
+        preprocessing = Preprocessing(params.source_model.input_size, source.mean, source.std)
+        batches = evaluation_batches(test, preprocessing, section.batch_size, compute.device)
+        logits, _ = predict(model.deploy(), batches, compute, advance)
+        batches = evaluation_batches(validation, preprocessing, section.batch_size, compute.device)
+        after = SplitLogits(
+            *predict(model.source_network(), batches, compute, advance),
+            torch.from_numpy(validation.rows),
         )
-        logits, _ = predict(model.deploy().to(compute.device), batches, compute, advance)
+        uniform = replace(before, logits=torch.zeros_like(before.logits))
+        source_head = {
+            name: distance_to_relationship(split, relationship, prepared.classes)
+            for name, split in (("before", before), ("after", after), ("uniform", uniform))
+        }
         predictions = predictions_table(logits, prepared.samples("test"))
         classes = len(prepared.classes)
         metrics = classification_metrics(predictions, classes)
@@ -55,6 +72,7 @@ def run(params: Params, method: str) -> None:
         )
         write_csv(folder / "predictions.csv", predictions)
         write_json(folder / "metrics.json", metrics | {"intervals": intervals})
+        write_json(folder / "source_head.json", source_head)
         save_figure(
             confusion_matrix(
                 predictions["label"].to_numpy(),
@@ -63,4 +81,16 @@ def run(params: Params, method: str) -> None:
             ),
             folder / "confusion_matrix.png",
         )
-        run.log_metrics(metrics)
+        divergences = {
+            f"source_head_kl_{name}": found["mean"] for name, found in source_head.items()
+        }
+        run.log_metrics(metrics | divergences)
+
+
+def distance_to_relationship(
+    split: SplitLogits, relationship: Tensor, classes: list[str]
+) -> dict[str, Any]:
+    """KL(R[y] || source head) in nats, as JSON values: its `mean`, and `by_class` by name."""
+    divergence = source_head_divergence(split.logits, split.labels, relationship)
+    means = class_means(divergence, split.labels, len(classes))
+    return {"mean": float(divergence.mean()), "by_class": by_class(classes, means)}

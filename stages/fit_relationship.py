@@ -6,7 +6,7 @@ import pandas as pd
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.artifacts import SplitLogits, Store, write_csv, write_json
+from pipeline.artifacts import SplitLogits, Store, by_class, write_csv, write_json
 from pipeline.cotuning import diagnostics
 from pipeline.cotuning.relationship import ReverseClassifier
 from pipeline.params import Params
@@ -50,7 +50,8 @@ def run(params: Params) -> None:
             relationship_heat_map(relationship.numpy(), classes, categories),
             folder / "relationship.png",
         )
-        run.log_metrics({"leep": found["leep"], "nce": found["nce"], **found["classifier"]})
+        g = {name: value for name, value in found["classifier"].items() if name != "class_accuracy"}
+        run.log_metrics({"leep": found["leep"], "nce": found["nce"], **g})
 
 
 def diagnose(
@@ -65,12 +66,12 @@ def diagnose(
     probabilities = F.softmax(train.logits.double() / temperature, dim=1)
     similar = diagnostics.most_similar_rows(relationship)
     majority = diagnostics.majority_accuracy(validation.labels)
+    predicted = classifier.predict(F.softmax(validation.logits.double() / temperature, dim=1))
+    right = (predicted == validation.labels).double()
     found: dict[str, Any] = {
         "leep": diagnostics.leep_score(probabilities, train.labels, len(classes)),
         "nce": diagnostics.nce_score(probabilities, train.labels, len(classes)),
-        "row_entropy": dict(
-            zip(classes, diagnostics.row_entropies(relationship).tolist(), strict=True)
-        ),
+        "row_entropy": by_class(classes, diagnostics.row_entropies(relationship)),
         "most_similar_rows": {
             "first": classes[similar.first],
             "second": classes[similar.second],
@@ -79,6 +80,9 @@ def diagnose(
         "classifier": {
             "validation_accuracy": classifier.validation_accuracy,
             "majority_accuracy": majority,
+            "class_accuracy": by_class(
+                classes, diagnostics.class_means(right, validation.labels, len(classes))
+            ),
             "inverse_regularization": classifier.inverse_regularization,
             "scale": classifier.scale,
             "scale_at_bound": classifier.scale_at_bound,

@@ -2,18 +2,23 @@
 
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from pipeline.artifacts import Store, read_json, write_csv
+from pipeline.artifacts import Best, Store, read_json, write_csv
 from pipeline.errors import UserError
 from pipeline.files import write_aside
+from pipeline.findings import Findings
+from pipeline.gain_plots import class_gain_panels
+from pipeline.gains import class_gains
 from pipeline.metrics import PairedDifference, comparison_table, paired_difference
 from pipeline.params import Params
 from pipeline.plots import method_comparison, save_figure, training_curves
 from pipeline.project import project_root
-from pipeline.reporting import Findings, render_report, verdict
+from pipeline.reporting import render_report, verdict
 from pipeline.tracking import StageRun, stage_run
 
 log = logging.getLogger(__name__)
@@ -28,6 +33,8 @@ def run(params: Params) -> None:
         store.root, "report", params.report.model_dump(), _inputs(store, params), folder
     ) as run:
         findings = gather(store, params, copy_pictures(store, params, folder))
+        if not findings.gains.empty:
+            save_figure(class_gain_panels(findings.gains), folder / "class-gains.png")
         intervals = {
             method: (values["accuracy"], *values["intervals"]["accuracy"])
             for method, values in findings.metrics.items()
@@ -57,7 +64,7 @@ def copy_pictures(store: Store, params: Params, folder: Path) -> set[str]:
     for name, source in sources.items():
         with write_aside(folder / name) as aside:
             shutil.copyfile(source, aside)
-    return {*sources, "comparison.png", "training.png"}
+    return {*sources, "comparison.png", "training.png", "class-gains.png"}
 
 
 def gather(store: Store, params: Params, pictures: set[str]) -> Findings:
@@ -73,9 +80,11 @@ def gather(store: Store, params: Params, pictures: set[str]) -> Findings:
     predictions: dict[str, pd.DataFrame] = {
         method: load_predictions(store, method, test) for method in methods
     }
+    diagnostics = read_json(store.require("fit-relationship", "diagnostics.json"))
+    classes = store.load_classes()
     return Findings(
         params=params,
-        classes=store.load_classes(),
+        classes=classes,
         manifest=manifest,
         metrics={
             method: read_json(store.require("evaluate", method, "metrics.json"))
@@ -89,12 +98,17 @@ def gather(store: Store, params: Params, pictures: set[str]) -> Findings:
         calibration=store.load_calibration(),
         best=best,
         trials=pd.read_csv(store.require("tune", "trials.csv")) if best.trials else pd.DataFrame(),
-        diagnostics=read_json(store.require("fit-relationship", "diagnostics.json")),
+        diagnostics=diagnostics,
         top_categories=pd.read_csv(
             store.require("fit-relationship", "top_categories.csv"),
             dtype={"class": str, "category": str},
             na_filter=False,
         ),
+        gains=gains_of_classes(predictions, best, classes, diagnostics, params),
+        source_heads={
+            method: read_json(store.require("evaluate", method, "source_head.json"))
+            for method in methods
+        },
         pictures=pictures,
     )
 
@@ -131,6 +145,26 @@ def differences_to_baseline(
     }
 
 
+def gains_of_classes(
+    predictions: Mapping[str, pd.DataFrame],
+    best: Best,
+    classes: list[str],
+    diagnostics: Mapping[str, Any],
+    params: Params,
+) -> pd.DataFrame:
+    """Of co-tuning over vanilla; empty where one of them is missing or both are the same."""
+    if best.source_weight == 0 or not {BASELINE, "co-tuning"} <= predictions.keys():
+        return pd.DataFrame()
+    return class_gains(
+        predictions[BASELINE],
+        predictions["co-tuning"],
+        classes,
+        diagnostics,
+        params.report.bootstrap_resamples,
+        params.seed,
+    )
+
+
 def _inputs(store: Store, params: Params) -> list[Path]:
     methods = params.fine_tune.methods
     return [
@@ -141,6 +175,7 @@ def _inputs(store: Store, params: Params) -> list[Path]:
         *(store.require("fine-tune", method, "history.csv") for method in methods),
         *(store.require("evaluate", method, "metrics.json") for method in methods),
         *(store.require("evaluate", method, "predictions.csv") for method in methods),
+        *(store.require("evaluate", method, "source_head.json") for method in methods),
     ]
 
 

@@ -104,8 +104,16 @@ def test_every_stage_leaves_its_artifacts(finished):
         assert (data / name).exists()
     metrics = json.loads((data / "evaluate/co-tuning/metrics.json").read_text())
     assert 0.5 < metrics["accuracy"] <= 1
+    heads = [
+        json.loads((data / "evaluate" / method / "source_head.json").read_text())
+        for method in ("vanilla", "co-tuning")
+    ]
+    assert heads[0]["before"] == heads[1]["before"]
+    assert all(head["after"]["mean"] != head["before"]["mean"] for head in heads)
+    assert all(set(head["after"]["by_class"]) == set(COLOURS) for head in heads)
     report = (data / "report/report.md").read_text()
     assert "night sky" in report
+    assert "## Seeing why" in report
 
 
 def test_a_second_run_has_nothing_to_do(finished):

@@ -100,3 +100,51 @@ def most_similar_rows(relationship: Float[Tensor, "target source"]) -> SimilarRo
 def majority_accuracy(labels: Int[Tensor, " batch"]) -> float:
     """Accuracy of always predicting the most frequent label, in (0, 1]."""
     return float(labels.bincount().max() / len(labels))
+
+
+def source_head_divergence(
+    source_logits: Float[Tensor, "batch source"],
+    labels: Int[Tensor, " batch"],
+    relationship: Float[Tensor, "target source"],
+) -> Float[Tensor, " batch"]:
+    r"""How far each image's source prediction is from its translated label, R[y].
+
+    .. math:: \mathrm{KL}(R[y_i] \,\|\, \mathrm{softmax}(z_i))
+        = \sum_s R[y_i, s] \log (R[y_i, s] / \mathrm{softmax}(z_i)_s)
+
+    It is the translated cross-entropy less the entropy of R[y], which no training changes. A
+    category that R leaves at 0 adds nothing.
+
+    Args:
+        source_logits: output of the source head, any real numbers.
+        labels: target classes, in [0, target).
+        relationship: R[t] = p(y_s | y_t = t), each row sums to 1.
+
+    Returns:
+        In nats, float64; at least 0 but for rounding, and 0 where the prediction is R[y].
+
+    Raises:
+        IndexError: a label is out of range.
+
+    Source: Kullback and Leibler, On Information and Sufficiency, 1951; the direction is that of
+    You et al., NeurIPS 2020, equation 1.
+    """
+    log_predicted = torch.nn.functional.log_softmax(source_logits.double(), dim=1)
+    translated = torch.nn.functional.embedding(labels.long(), relationship.double())
+    terms = torch.nn.functional.kl_div(log_predicted, translated, reduction="none")
+    return terms.where(translated > 0, 0).sum(dim=1)
+
+
+def class_means(
+    values: Float[Tensor, " batch"], labels: Int[Tensor, " batch"], target_classes: int
+) -> Float[Tensor, " target"]:
+    """Mean of the values of each class, in float64; NaN for a class without a value.
+
+    Args:
+        values: one a sample, in any unit.
+        labels: in [0, target_classes).
+        target_classes: length of the result.
+    """
+    labels = labels.long()
+    sums = torch.zeros(target_classes, dtype=torch.double).index_add(0, labels, values.double())
+    return sums / labels.bincount(minlength=target_classes)

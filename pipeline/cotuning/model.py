@@ -55,6 +55,10 @@ class CoTuningModel(nn.Module):
         """The network for inference, images to target logits: the source head costs nothing."""
         return nn.Sequential(self.backbone, self.target_head)
 
+    def source_network(self) -> nn.Sequential:
+        """Images to source logits, through the backbone and the source head as they are now."""
+        return nn.Sequential(self.backbone, self.source_head)
+
     def parameter_groups(
         self, learning_rate: float, target_head_factor: float = 10.0
     ) -> list[dict[str, object]]:

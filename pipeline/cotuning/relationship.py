@@ -40,6 +40,10 @@ class ReverseClassifier:
     scale: float
     scale_at_bound: bool
 
+    def predict(self, probabilities: Float[Tensor, "batch source"]) -> Int[Tensor, " batch"]:
+        """The target class that g finds most probable for each source prediction p(s | x_i)."""
+        return (probabilities.double() @ self.weight.T).argmax(dim=1)
+
 
 def direct_relationship(
     probabilities: Float[Tensor, "batch source"],

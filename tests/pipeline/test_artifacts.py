@@ -15,6 +15,7 @@ from pipeline.artifacts import (
     Prepared,
     SplitLogits,
     Store,
+    by_class,
     read_json,
     read_metadata,
     write_csv,
@@ -182,3 +183,9 @@ def test_json_is_text_that_diffs_well(tmp_path: Path) -> None:
     assert (tmp_path / "a.json").read_text().splitlines()[1] == '  "b": 1,'
     assert (tmp_path / "a.json").read_text().endswith("}\n")
     assert read_json(tmp_path / "a.json") == {"b": 1, "a": [2]}
+
+
+def test_values_by_class_come_back_as_json_with_null_for_none(tmp_path: Path) -> None:
+    values = torch.tensor([0.5, torch.nan, 2.0])
+    write_json(tmp_path / "values.json", by_class(["NA", "001", "ä"], values))
+    assert read_json(tmp_path / "values.json") == {"NA": 0.5, "001": None, "ä": 2.0}

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 
 from pipeline.artifacts import Best, Calibration
+from pipeline.findings import Findings
 from pipeline.metrics import METRICS, PairedDifference
 from pipeline.params import Params
-from pipeline.reporting import Findings, render_report, verdict
+from pipeline.reporting import render_report, verdict
 
 BETTER = PairedDifference(0.022, 0.009, 0.035, 0.0012, 100, 144, 2000)
 WORSE = PairedDifference(-0.031, -0.045, -0.017, 1e-7, 144, 82, 2000)
@@ -49,6 +50,8 @@ def findings() -> Findings:
                 "probability": [0.6, 0.25, 0.4],
             }
         ),
+        gains=pd.DataFrame(),
+        source_heads={},
         pictures=PICTURES,
     )
 

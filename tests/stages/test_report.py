@@ -71,6 +71,9 @@ def write_evaluation(store: Store, method: str, test: pd.DataFrame, accuracy: fl
     write_json(folder / "metrics.json", metrics | {"intervals": intervals})
     figure = confusion_matrix(label, predictions["prediction"].to_numpy(), CLASSES)
     save_figure(figure, folder / "confusion_matrix.png")
+    moved = {"vanilla": 2.5, "co-tuning": 0.5}[method]
+    means = {"before": 4.0, "after": moved, "uniform": 1.0}
+    write_json(folder / "source_head.json", {name: {"mean": mean} for name, mean in means.items()})
 
 
 def write_tuning(store: Store) -> None:
@@ -101,6 +104,7 @@ def write_relationship(store: Store) -> None:
     columns = ["class", "rank", "category", "probability"]
     write_csv(folder / "top_categories.csv", pd.DataFrame(top, columns=columns))
     classifier = {"validation_accuracy": 0.7, "majority_accuracy": 0.34}
+    classifier |= {"class_accuracy": {"007": 0.75, "NA": None, "a|b": 0.5}}
     classifier |= {"inverse_regularization": 1.0, "scale": 2.0, "scale_at_bound": False}
     diagnostics = {
         "leep": -0.5,
@@ -164,6 +168,38 @@ def test_one_method_alone_gives_a_report_without_a_comparison(finished: Path) ->
     findings = report.gather(Store(finished), params, set())
     assert findings.differences == {}
     assert "beyond the noise" not in report.render_report(findings)
+
+
+def test_the_report_compares_class_by_class_with_vanilla(finished: Path) -> None:
+    text = (finished / "data" / "report" / "report.md").read_text()
+    rows = [line.split(" | ") for line in text.splitlines() if " | 100 | " in line]
+    assert [row[0] for row in rows] == ["| 007", "| NA", r"| a\|b"]
+    assert {(row[2], row[3], row[4].split()[0]) for row in rows} == {("70.0%", "80.0%", "+10.0")}
+    assert [row[6] for row in rows] == ["75% |", "not known |", "50% |"]
+    assert "](class-gains.png)" in text
+    assert "from 4.00 to 0.50 nats" in text
+
+
+@pytest.mark.parametrize("method", ["vanilla", "co-tuning"])
+def test_one_method_alone_has_no_gains(finished: Path, method: str) -> None:
+    params = Params(fine_tune=FineTune(methods=(method,)))
+    findings = report.gather(Store(finished), params, {"class-gains.png"})
+    text = report.render_report(findings)
+    assert findings.gains.empty
+    assert "class-gains.png" not in text
+    assert ("The source head has moved" in text) is (method == "co-tuning")
+
+
+def test_with_source_weight_zero_there_is_no_gain_to_explain(
+    finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished / "data", tmp_path / "data")
+    store = Store(tmp_path)
+    store.save_best(Best(0.0, 8.0, 3, 0.9, 0.9))
+    findings = report.gather(store, Params(), {"class-gains.png"})
+    text = report.render_report(findings)
+    assert "class-gains.png" not in text
+    assert "no method trained this head" in text
 
 
 def test_predictions_of_another_test_split_are_refused(finished: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""LEEP, NCE and the looks at R against plain loops."""
+"""LEEP, NCE and the looks at R and at the source head against plain loops and SciPy."""
 
 import math
 
@@ -7,10 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import rel_entr
 from sklearn.metrics import mutual_info_score
 
 from pipeline.cotuning.diagnostics import (
     SimilarRows,
+    class_means,
     leep_conditional,
     leep_log_predictor,
     leep_score,
@@ -18,7 +20,9 @@ from pipeline.cotuning.diagnostics import (
     most_similar_rows,
     nce_score,
     row_entropies,
+    source_head_divergence,
 )
+from pipeline.cotuning.losses import translated_cross_entropy
 
 
 def random_predictions(seed, batch=40, source=6, target=3):
@@ -139,6 +143,77 @@ def test_fewer_than_two_rows_are_refused(rows):
 
 def test_majority_accuracy_counts_the_most_frequent_label():
     assert majority_accuracy(torch.tensor([2, 0, 2, 2, 1, 5, 2, 0])) == 0.5
+
+
+def random_source_head(seed, batch=20, source=6, target=3):
+    generator = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(batch, source, generator=generator)
+    labels = torch.randint(target, (batch,), generator=generator)
+    relationship = torch.randn(target, source, generator=generator).double().softmax(dim=1)
+    relationship[0] = torch.eye(source)[2]
+    return logits, labels, relationship
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_divergence_is_the_relative_entropy_of_scipy_also_where_a_row_has_zeros(seed):
+    logits, labels, relationship = random_source_head(seed)
+    predicted = logits.double().softmax(dim=1).numpy()
+    reference = rel_entr(relationship[labels].numpy(), predicted).sum(axis=1)
+    found = source_head_divergence(logits, labels, relationship)
+    assert found.tolist() == pytest.approx(reference.tolist(), abs=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), batch=st.integers(1, 30), source=st.integers(3, 9))
+def test_the_divergence_is_what_training_minimises_less_the_entropy_of_the_label(
+    seed, batch, source
+):
+    logits, labels, relationship = random_source_head(seed, batch, source)
+    divergence = source_head_divergence(logits, labels, relationship)
+    assert divergence.min() >= -1e-12
+    entropy = row_entropies(relationship)[labels].mean()
+    loss = translated_cross_entropy(logits, labels, relationship)
+    assert float(divergence.mean() + entropy) == pytest.approx(float(loss), abs=1e-5)
+
+
+def test_a_source_head_that_predicts_the_row_is_at_distance_zero():
+    _, labels, relationship = random_source_head(0)
+    relationship = relationship[1:]
+    labels = labels % 2
+    shifted = relationship[labels].log() + 7
+    torch.testing.assert_close(
+        source_head_divergence(shifted, labels, relationship), torch.zeros(20).double()
+    )
+
+
+def test_a_confident_source_head_is_far_but_not_infinitely_far():
+    logits = torch.tensor([[5000.0, 0.0, 0.0]])
+    relationship = torch.tensor([[0.0, 1.0, 0.0]])
+    found = source_head_divergence(logits, torch.tensor([0]), relationship)
+    assert found.tolist() == [pytest.approx(5000)]
+
+
+def test_a_category_that_neither_knows_adds_nothing():
+    logits, labels, relationship = random_source_head(1)
+    wider = torch.cat([logits, torch.full((20, 1), -torch.inf)], dim=1)
+    found = source_head_divergence(
+        wider, labels, torch.cat([relationship, torch.zeros(3, 1)], dim=1)
+    )
+    torch.testing.assert_close(found, source_head_divergence(logits, labels, relationship))
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_without_a_row_has_no_divergence(label):
+    logits, _, relationship = random_source_head(0, batch=1)
+    with pytest.raises(IndexError):
+        source_head_divergence(logits, torch.tensor([label]), relationship)
+
+
+def test_means_by_class_have_none_for_a_class_without_a_value():
+    values, labels = torch.tensor([1.0, 5.0, 0.25]), torch.tensor([3, 0, 3])
+    means = class_means(values, labels, 5)
+    assert means[[0, 3]].tolist() == [5.0, 0.625]
+    assert means[[1, 2, 4]].isnan().all()
 
 
 def test_the_annotations_refuse_another_number_of_labels():

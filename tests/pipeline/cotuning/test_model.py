@@ -48,6 +48,12 @@ def test_both_heads_read_the_feature_of_one_backbone_pass(model, images):
     assert torch.equal(outputs.source_logits, model.source_head(outputs.features))
 
 
+def test_the_source_network_gives_the_source_logits_of_the_model_as_it_is(model, images):
+    with torch.no_grad():
+        model.source_head.weight.add_(1)
+    assert torch.equal(model.source_network()(images), model(images).source_logits)
+
+
 def test_the_loss_reaches_both_heads_and_the_backbone(model, images, relationship):
     outputs = model(images)
     co_tuning_loss(outputs.target_logits, outputs.source_logits, LABELS, relationship).backward()

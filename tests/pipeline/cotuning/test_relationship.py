@@ -93,6 +93,19 @@ def test_the_reverse_relationship_agrees_with_scikit_learn(make_splits, sizes, s
     np.testing.assert_allclose(found, reference, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("target", [2, 5])
+def test_the_predictions_of_g_are_those_of_scikit_learn(make_splits, target):
+    splits = make_splits(1, train=60, validation=40, target=target, noise=3.0)
+    train, validation = probabilities_of(splits)
+    _, g = fit_relationship(*splits)
+    model = LogisticRegression(
+        C=g.inverse_regularization, fit_intercept=False, tol=1e-10, max_iter=100_000
+    )
+    reference = model.fit(train, splits.train_labels.numpy()).predict(validation)
+    assert len(set(reference)) == target
+    assert g.predict(torch.from_numpy(validation)).tolist() == reference.tolist()
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_direct_relationship_is_the_mean_prediction_of_each_class(make_splits, seed):
     splits = make_splits(seed)

@@ -1,0 +1,56 @@
+"""What the stages found, as the report tells it."""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.artifacts import Best, Calibration
+from pipeline.metrics import PairedDifference
+from pipeline.params import Params
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the report tells; tables are as their stages wrote them.
+
+    Attributes:
+        manifest: of prepare-data; classes are its classes by name, in label order.
+        metrics, histories: by method, as in metrics.json and history.csv.
+        differences: by method, to vanilla; empty without vanilla.
+        trials: of tune; empty where none ran.
+        gains: of class_gains; empty where co-tuning has no vanilla to be compared with.
+        source_heads: by method, as in source_head.json.
+        pictures: names of the PNGs beside the report; only these are linked.
+    """
+
+    params: Params
+    classes: Sequence[str]
+    manifest: pd.DataFrame
+    metrics: Mapping[str, Mapping[str, Any]]
+    differences: Mapping[str, PairedDifference]
+    histories: Mapping[str, pd.DataFrame]
+    calibration: Calibration
+    best: Best
+    trials: pd.DataFrame
+    diagnostics: Mapping[str, Any]
+    top_categories: pd.DataFrame
+    gains: pd.DataFrame
+    source_heads: Mapping[str, Mapping[str, Any]]
+    pictures: AbstractSet[str]
+
+    def picture(self, name: str, caption: str) -> str:
+        return f"![{caption}]({name})" if name in self.pictures else ""
+
+    def images(self, split: str) -> int:
+        return int((self.manifest["split"] == split).sum())
+
+    def images_a_class(self, split: str) -> str:
+        """`80`, or `64 to 80`."""
+        labels = self.manifest["label"][self.manifest["split"] == split]
+        counts = np.bincount(labels, minlength=len(self.classes))
+        low, high = counts.min(), counts.max()
+        return f"{low:,}" if low == high else f"{low:,} to {high:,}"

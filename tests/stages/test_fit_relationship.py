@@ -1,0 +1,46 @@
+"""The fit-relationship stage on the logits of a source model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from pipeline.artifacts import Best, SplitLogits, Store, read_json
+from pipeline.params import Params
+from stages import fit_relationship
+
+CLASSES = ["007", "NA", "a|b"]
+SEPARATE = 8 * torch.eye(3, 5)
+
+
+def logits_of(labels: list[int], wrong: dict[int, int]) -> SplitLogits:
+    """Source logits that name each label's category; `wrong` names another at some places."""
+    named = torch.tensor([wrong.get(place, label) for place, label in enumerate(labels)])
+    return SplitLogits(SEPARATE[named], torch.tensor(labels), torch.arange(len(labels)))
+
+
+def test_g_is_judged_class_by_class_and_only_scalars_become_metrics(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(project))
+    store = Store(project)
+    manifest = pd.DataFrame({"row": np.arange(1), "split": "train", "label": 0, "path": "x.png"})
+    store.save_manifest(manifest, CLASSES, [])
+    train = logits_of([0, 1, 2] * 8, {})
+    validation = logits_of([0, 0, 0, 0, 2, 2], {0: 1, 5: 1})
+    store.save_logits({"train": train, "validation": validation}, tuple("vwxyz"))
+    store.save_best(Best(2.3, 1.0, 0, None, None))
+    fit_relationship.run(Params())
+
+    folder = store.folder("fit-relationship")
+    classifier = read_json(folder / "diagnostics.json")["classifier"]
+    assert classifier["class_accuracy"] == {"007": 0.75, "NA": None, "a|b": 0.5}
+    assert classifier["validation_accuracy"] == pytest.approx(4 / 6)
+    run_id = json.loads((folder / "run.json").read_text())["run_id"]
+    metrics = MlflowClient(f"sqlite:///{project / 'mlflow.db'}").get_run(run_id).data.metrics
+    assert metrics["validation_accuracy"] == pytest.approx(4 / 6)
+    assert {"leep", "nce", "scale", "majority_accuracy"} < set(metrics)
