@@ -1,0 +1,174 @@
+"""Candidates, variants and the table's own params.yaml: what is accepted, and what it means."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from pipeline import params
+from pipeline.claims_sections import CellSettings, TuneMethods
+from pipeline.errors import UserError
+from pipeline.sections import L2SP, Bss, Delta, Peers, StochNorm
+
+CLAIMS_FILE = Path(__file__).parents[2] / "experiments" / "claims" / "params.yaml"
+# The defaults of each method's own setting, as its authors and the libraries have them.
+FIRST_CLASS_DEFAULTS = {
+    "l2-sp": ("peers.l2_sp.strength", Peers(l2_sp=L2SP(strength=0.01))),
+    "delta": ("peers.delta.strength", Peers(delta=Delta(strength=0.01))),
+    "bss": ("peers.bss.strength", Peers(bss=Bss(strength=0.001, singular_values=1))),
+    "stoch-norm": ("peers.stoch_norm.probability", Peers(stoch_norm=StochNorm(probability=0.5))),
+}
+
+
+def load(tmp_path: Path, text: str) -> params.Params:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return params.load(path)
+
+
+def refusal(tmp_path: Path, text: str) -> str:
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, text)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_candidates_are_all_combinations_of_the_values() -> None:
+    rates, strengths = [0.001, 0.01, 0.1], [0.5, 2.0]
+    values = {"learning_rate": rates, "peers.bss.strength": strengths}
+    found = TuneMethods(candidates={"bss": values}).combinations("bss")
+    expected = [
+        CellSettings(method="bss", learning_rate=rate, peers=Peers(bss=Bss(strength=strength)))
+        for rate, strength in itertools.product(rates, strengths)
+    ]
+    assert found == expected
+
+
+def test_a_method_without_an_entry_has_its_defaults_alone() -> None:
+    tuning = TuneMethods(candidates={"bss": {"learning_rate": [0.1, 0.2]}})
+    assert tuning.combinations("co-tuning+bss") == [CellSettings(method="co-tuning+bss")]
+
+
+def test_changed_replaces_what_is_named_and_keeps_the_rest() -> None:
+    start = CellSettings(method="bss", learning_rate=0.02, source_weight=1.5)
+    names = {"peers.bss.strength": 0.3, "peers.l2_sp.head_strength": 0.0, "calibrated": False}
+    changed = start.changed(names)
+    assert changed.model_dump() == start.model_dump() | {
+        "calibrated": False,
+        "peers": Peers(bss=Bss(strength=0.3), l2_sp=L2SP(head_strength=0.0)).model_dump(),
+    }
+    assert start == CellSettings(method="bss", learning_rate=0.02, source_weight=1.5)
+    assert start.changed({}) == start
+
+
+def test_settings_survive_json() -> None:
+    settings = CellSettings(method="delta").changed({"peers.delta.strength": 1e-6})
+    assert CellSettings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_unequal_budgets_are_refused_with_their_sizes(tmp_path: Path) -> None:
+    message = refusal(
+        tmp_path,
+        """
+        tune_methods:
+          candidates:
+            vanilla: {learning_rate: [0.1, 0.2, 0.3]}
+            bss: {learning_rate: [0.1, 0.2], peers.bss.strength: [0.1, 0.2]}
+        """,
+    )
+    assert "equally many candidates, got {'vanilla': 3, 'bss': 4}" in message
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("tune_methods: {candidates: {vanilla: {learnig_rate: [0.1]}}}", "learnig_rate"),
+        ("tune_methods: {candidates: {bss: {peers.bsss.strength: [0.1]}}}", "peers.bsss"),
+        ("tune_methods: {candidates: {vanilla: {learning_rate: [fast]}}}", "got 'fast'"),
+        ("tune_methods: {candidates: {vanilla: {learning_rate: [0.1, -1.0]}}}", "got -1.0"),
+        ("tune_methods: {candidates: {vanilla: {learning_rate: 0.1}}}", "valid list"),
+        ("tune_methods: {candidates: {vanila: {learning_rate: [0.1]}}}", "'vanila' is no method"),
+        ("tune_methods: {rate: {images_per_class: 1, steps: 5}}", "images_per_class: got 1"),
+        ("tune_methods: {seeds: []}", "tune_methods.seeds"),
+        ("fine_tune_cells: {variants: {a: {source_wait: 1.0}}}", "source_wait"),
+        ("fine_tune_cells: {variants: {a: {source_weight: much}}}", "got 'much'"),
+        ("fine_tune_cells: {variants: {a: {calibrated: 1}}}", "got 1"),
+        ("fine_tune_cells: {variants: {a: {relationship: best}}}", "'uniform' or 'shuffled'"),
+        ("fine_tune_cells: {variants: {a: {method: cotuning}}}", "'cotuning' is no method"),
+        ("fine_tune_cells: {rates: [{images_per_class: 20}]}", "steps"),
+        ("fine_tune_cells: {methods: []}", "fine_tune_cells.methods"),
+        ("time_steps: {rounds: 4}", "time_steps.rounds: got 4"),
+    ],
+)
+def test_what_is_not_accepted_is_said_in_one_line(
+    tmp_path: Path, section: str, message: str
+) -> None:
+    assert message in refusal(tmp_path, section)
+
+
+@pytest.mark.xfail(strict=True, raises=TypeError, reason="a value is taken for a section")
+@pytest.mark.parametrize(
+    "section",
+    [
+        "tune_methods: {candidates: {vanilla: {learning_rate.start: [0.1]}}}",
+        "fine_tune_cells: {variants: {a: {source_weight.start: 1.0}}}",
+    ],
+)
+def test_a_name_below_a_value_is_refused(tmp_path: Path, section: str) -> None:
+    assert "start" in refusal(tmp_path, section)
+
+
+@pytest.mark.xfail(strict=True, reason="the path in the message leaves out where the value stands")
+@pytest.mark.parametrize(
+    ("section", "place"),
+    [
+        ("tune_methods: {candidates: {vanilla: {learnig_rate: [0.1]}}}", "candidates.vanilla"),
+        ("fine_tune_cells: {variants: {a: {source_wait: 1.0}}}", "variants.a"),
+    ],
+)
+def test_the_message_says_which_candidate_or_variant_it_is(
+    tmp_path: Path, section: str, place: str
+) -> None:
+    assert place in refusal(tmp_path, section)
+
+
+@pytest.mark.xfail(strict=True, reason="an empty list of values is accepted: nothing to choose")
+def test_a_setting_without_a_value_to_try_is_refused(tmp_path: Path) -> None:
+    refusal(tmp_path, "tune_methods: {candidates: {vanilla: {learning_rate: []}}}")
+
+
+def test_the_tables_own_file_agrees_with_itself() -> None:
+    values = params.load(CLAIMS_FILE)
+    assert set(values.tune_methods.candidates) == set(values.fine_tune_cells.methods)
+    rates = {rate.images_per_class for rate in values.fine_tune_cells.rates}
+    assert set(values.fine_tune_cells.variant_rates) <= rates
+    assert not set(values.tune_methods.seeds) & set(values.fine_tune_cells.seeds)
+    assert not set(values.fine_tune_cells.variants) & set(values.fine_tune_cells.methods)
+
+
+@pytest.mark.parametrize("method", FIRST_CLASS_DEFAULTS)
+def test_a_peers_own_default_is_among_its_candidates(method: str) -> None:
+    name, peers = FIRST_CLASS_DEFAULTS[method]
+    tuning = params.load(CLAIMS_FILE).tune_methods
+    found = tuning.combinations(method)
+    assert peers in [settings.peers for settings in found]
+    assert Peers() == peers, "the section's default is another"
+    assert {settings.learning_rate for settings in found} == {0.003, 0.01}
+    assert name in tuning.candidates[method]
+
+
+def test_the_defaults_of_vanilla_and_co_tuning_are_among_their_candidates() -> None:
+    tuning = params.load(CLAIMS_FILE).tune_methods
+    weights = {settings.source_weight for settings in tuning.combinations("co-tuning")}
+    assert 2.3 in weights
+    rates = {settings.learning_rate for settings in tuning.combinations("vanilla")}
+    assert {0.003, 0.01} < rates
+    assert CellSettings(method="co-tuning").source_weight == 2.3
+
+
+def test_every_candidate_is_another_one() -> None:
+    values = params.load(CLAIMS_FILE)
+    for method in values.fine_tune_cells.methods:
+        found = values.tune_methods.combinations(method)
+        assert all(one != other for one, other in itertools.combinations(found, 2))
+        assert {settings.method for settings in found} == {method}
