@@ -1,0 +1,146 @@
+"""A cell as a whole, on a tiny pool: that it repeats, what it holds, and when it holds nothing."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.assembly import compose_method, new_model, training_data
+from pipeline.cells import Cell, Pool, run_cell
+from pipeline.claims_sections import CellSettings, Rate
+from pipeline.compute import Compute
+from pipeline.datasets.loaders import evaluation_batches
+from pipeline.inference import predict
+from pipeline.params import Params
+from pipeline.sections import Calibrate, FineTune, PrepareData, SourceModel
+from pipeline.source_predictions import find_temperature, learn_relationship
+from pipeline.training import fit
+
+CPU = Compute(torch.device("cpu"), torch.float32)
+CLASSES = 3
+PARAMS = Params(
+    source_model=SourceModel(input_size=12),
+    prepare_data=PrepareData(stored_size=16, val_fraction=0.25),
+    fine_tune=FineTune(batch_size=8),
+)
+TWELVE = Rate(images_per_class=12, steps=9)
+VANILLA = CellSettings(learning_rate=0.02)
+CO_TUNING = CellSettings(method="co-tuning", learning_rate=0.02)
+
+
+def run(
+    pool: Pool,
+    settings: CellSettings,
+    seed: int = 0,
+    tested: bool = True,
+    params: Params = PARAMS,
+) -> dict[str, Any]:
+    cell = Cell(settings.method, TWELVE, seed, settings, tested)
+    result = run_cell(cell, pool, params, CPU)
+    assert result.pop("training_seconds", 0) >= 0
+    return result
+
+
+NUMBERS = ("validation_nll", "validation_accuracy", "accuracy", "mean_class_accuracy", "nll", "ece")
+
+
+def test_a_cell_is_its_parts_put_together(pool: Pool) -> None:
+    result = run(pool, CO_TUNING, seed=4)
+
+    sample = pool.draw(12, 0.25, 4)
+    splits = pool.split_logits(sample)
+    temperature = find_temperature(PARAMS.calibrate, splits, CLASSES).temperature
+    learned, _ = learn_relationship(splits, CLASSES, temperature, "reverse")
+    model, data = new_model(pool.source, CLASSES, 4), training_data(sample, pool.source, 12)
+    training = FineTune(batch_size=8, epochs=3, learning_rate=0.02)
+    objective, training = compose_method(
+        "co-tuning", model, training, CO_TUNING.peers, learned.float(), 2.3
+    )
+    fitted = fit(model, objective, data, training, CPU, seed=4)
+    model.load_state_dict(fitted.state)
+    batches = evaluation_batches(sample.split("test"), data.preprocessing, 100, CPU.device)
+    logits, labels = predict(model.deploy(), batches, CPU)
+
+    kept = fitted.history[fitted.best_epoch - 1]
+    assert result["temperature"] == temperature != 1
+    assert result["validation_nll"] == kept["validation_nll"]
+    assert result["validation_accuracy"] == kept["validation_accuracy"]
+    assert result["accuracy"] == pytest.approx((logits.argmax(dim=1) == labels).double().mean())
+    expected = torch.nn.functional.cross_entropy(logits, labels)
+    assert result["nll"] == pytest.approx(expected.item(), rel=1e-5)
+    assert len(labels) == 24
+    identity = {"images_per_class": 12, "steps": 9, "row": "co-tuning", "seed": 4}
+    assert identity.items() <= result.items()
+
+
+@pytest.mark.parametrize("method", ["vanilla", "co-tuning", "l2-sp", "bss", "stoch-norm"])
+def test_a_cell_repeats_bit_for_bit(pool: Pool, method: str) -> None:
+    settings = CellSettings(method=method, learning_rate=0.02)
+    first = run(pool, settings)
+    torch.rand(7)  # the global generator has no part in it
+    np.random.default_rng().random()
+    assert run(pool, settings) == first
+    assert all(math.isfinite(first[name]) for name in NUMBERS)
+    assert run(pool, settings, seed=1)["validation_nll"] != first["validation_nll"]
+
+
+def test_a_cell_leaves_the_source_model_as_it_was(pool: Pool) -> None:
+    before = {name: value.clone() for name, value in pool.source.network().state_dict().items()}
+    run(pool, CellSettings(method="co-tuning+stoch-norm", learning_rate=0.05))
+    after = pool.source.network().state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert not pool.source.backbone[1]._forward_hooks
+
+
+def test_lambda_zero_is_vanilla(pool: Pool) -> None:
+    zero, plain = run(pool, CO_TUNING.changed({"source_weight": 0.0})), run(pool, VANILLA)
+    assert {name: zero[name] for name in NUMBERS} == {name: plain[name] for name in NUMBERS}
+    assert plain["temperature"] is None
+    assert run(pool, CO_TUNING)["validation_nll"] != plain["validation_nll"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"direction": "direct"},
+        {"calibrated": False},
+        {"relationship": "uniform"},
+        {"relationship": "shuffled"},
+        {"source_weight": 1.0},
+        {"method": "co-tuning+bss", "peers.bss.strength": 0.1},
+    ],
+)
+def test_every_setting_of_a_variant_has_an_effect(pool: Pool, change: dict[str, Any]) -> None:
+    assert run(pool, CO_TUNING.changed(change))["nll"] != run(pool, CO_TUNING)["nll"]
+
+
+def test_the_temperature_is_that_of_the_sample_or_one(pool: Pool) -> None:
+    found = [run(pool, CO_TUNING, seed=seed)["temperature"] for seed in (0, 1)]
+    assert found[0] != found[1]
+    assert run(pool, CO_TUNING.changed({"calibrated": False}))["temperature"] == 1
+    fixed = PARAMS.model_copy(update={"calibrate": Calibrate(method="fixed", temperature=2.5)})
+    assert run(pool, CO_TUNING, params=fixed)["temperature"] == 2.5
+
+
+def test_a_cell_that_is_not_tested_knows_nothing_of_the_test_images(pool: Pool) -> None:
+    untested, tested = run(pool, CO_TUNING, tested=False), run(pool, CO_TUNING)
+    assert not {"accuracy", "mean_class_accuracy", "nll", "ece"} & set(untested)
+    assert untested.items() <= tested.items()
+
+
+@pytest.mark.parametrize("method", ["vanilla", "co-tuning", "l2-sp", "stoch-norm"])
+def test_a_diverging_cell_says_so_and_holds_no_number(pool: Pool, method: str) -> None:
+    result = run(pool, CellSettings(method=method, learning_rate=1e30))
+    assert result["diverged"] is True
+    assert not {*NUMBERS, "training_seconds"} & set(result)
+    assert {"row": method, "seed": 0, "learning_rate": 1e30}.items() <= result.items()
+    assert run(pool, VANILLA)["diverged"] is False
+
+
+@pytest.mark.xfail(
+    strict=True, raises=torch.linalg.LinAlgError, reason="the singular values of NaN raise"
+)
+def test_a_diverging_cell_of_bss_says_so(pool: Pool) -> None:
+    assert run(pool, CellSettings(method="bss", learning_rate=1e30))["diverged"] is True
