@@ -1,0 +1,47 @@
+"""Work in several processes: that all of it is waited for, and that failures are reported.
+
+The work is a shell command: a new process could not import a function of this file.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.processes import run_in_processes
+
+WRITE_LATE = "sleep 0.3; echo $PPID > {}"
+
+
+def run(*commands: str) -> None:
+    arguments = [(["sh", "-c", command],) for command in commands]
+    run_in_processes(subprocess.check_call, arguments, "cot stage tune")
+
+
+def test_every_call_runs_in_a_process_of_its_own_and_is_waited_for(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in "abc"]
+    run(*(WRITE_LATE.format(path) for path in paths))
+    processes = {path.read_text().strip() for path in paths}
+    assert len(processes) == 3
+    assert str(os.getpid()) not in processes
+
+
+@pytest.mark.parametrize(
+    ("failing", "code"), [("exit 3", "1"), ("kill -KILL $PPID", "-9"), ("kill -TERM $PPID", "-15")]
+)
+def test_a_failure_is_reported_after_the_others_have_finished(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], failing: str, code: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        run(failing, WRITE_LATE.format(tmp_path / "finished"))
+    assert "1 of 2 processes failed" in str(caught.value)
+    assert f"(exit code {code})" in str(caught.value)
+    assert "`cot stage tune` goes on with what is finished" in str(caught.value)
+    assert (tmp_path / "finished").exists()
+    assert ("CalledProcessError" in capfd.readouterr().err) is (code == "1")
+
+
+def test_no_work_is_no_failure() -> None:
+    run()
