@@ -1,8 +1,20 @@
+import math
 import shutil
 import signal
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 from mlflow import MlflowClient
+from torch import nn
+
+from pipeline.artifacts import Prepared
+from pipeline.backbones import SourceModel
+from pipeline.cells import Pool
+
+SOURCE, SIDE = 5, 16
+COUNTS = {"train": 10, "validation": 4, "test": 8}  # of the pool
 
 # Where the tests run in the background Ctrl-C is ignored, and their processes would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -23,3 +35,40 @@ def project(tmp_path, empty_database, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def pool() -> Pool:
+    """Three classes, 14 images of each to draw from and 8 for testing, and a tiny source model.
+
+    An image is brightest in the channel of its class. Rows are in no order.
+    """
+    rng = np.random.default_rng(0)
+    images_by_class = [
+        (split, label, f"{label}/{split}-{number:02}.png")
+        for split, count in COUNTS.items()
+        for label in range(3)
+        for number in range(count)
+    ]
+    manifest = pd.DataFrame(images_by_class, columns=["split", "label", "path"])
+    manifest.insert(0, "row", rng.permutation(len(manifest)))
+    labels = manifest.set_index("row")["label"].sort_index().to_numpy(copy=True)
+    images = rng.integers(0, 128, (len(manifest), SIDE, SIDE, 3), dtype=np.uint8)
+    images[np.arange(len(labels)), :, :, labels] += 100
+    logits = torch.randn(len(labels), SOURCE, generator=torch.Generator().manual_seed(0))
+    logits[torch.arange(len(labels)), torch.from_numpy(labels)] += 0.5
+    logits *= 8  # far too sure, so that a temperature can be found
+    logits[manifest.loc[manifest["split"] == "test", "row"].tolist()] = math.nan
+    return Pool(Prepared(manifest, ["red", "green", "blue"], [], images), logits, new_source())
+
+
+def new_source() -> SourceModel:
+    """Four stages with convolutions, as DELTA needs them."""
+    torch.manual_seed(0)
+    backbone = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, stride=2, bias=False), nn.BatchNorm2d(8), nn.ReLU()),
+        *(nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 1)),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2)),
+    )
+    categories = tuple(f"category {number}" for number in range(SOURCE))
+    return SourceModel(backbone, nn.Linear(8, SOURCE), categories, (0.4,) * 3, (0.3,) * 3)

@@ -137,6 +137,27 @@ def test_a_setting_without_a_value_to_try_is_refused(tmp_path: Path) -> None:
     refusal(tmp_path, "tune_methods: {candidates: {vanilla: {learning_rate: []}}}")
 
 
+@pytest.mark.xfail(strict=True, reason="accepted, and fails or goes wrong hours later")
+@pytest.mark.parametrize(
+    "section",
+    [
+        "{methods: [vanilla], variants: {a: {source_weight: 1.0}}, variant_rates: [20]}",
+        "{variants: {co-tuning: {source_weight: 0.0}}, variant_rates: [20]}",
+        "{variants: {a/b: {source_weight: 0.0}}, variant_rates: [20]}",
+        "{seeds: [0, 1, 0]}",
+        "{rates: [{images_per_class: 20, steps: 9}, {images_per_class: 20, steps: 99}]}",
+        "{variants: {a: {source_weight: 1.0}}, variant_rates: [21]}",
+    ],
+)
+def test_a_grid_that_cannot_become_a_table_is_refused(tmp_path: Path, section: str) -> None:
+    refusal(tmp_path, f"fine_tune_cells: {section}")
+
+
+@pytest.mark.xfail(strict=True, reason="tuning may use the very samples of the table")
+def test_seeds_of_the_table_are_refused_for_tuning(tmp_path: Path) -> None:
+    refusal(tmp_path, "{tune_methods: {seeds: [1]}, fine_tune_cells: {seeds: [0, 1]}}")
+
+
 def test_the_tables_own_file_agrees_with_itself() -> None:
     values = params.load(CLAIMS_FILE)
     assert set(values.tune_methods.candidates) == set(values.fine_tune_cells.methods)
