@@ -1,5 +1,6 @@
 """Imports run one way, and dvc.yaml names what a stage imports."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -9,8 +10,11 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
-PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
-STAGES = PIPELINE["stages"]
+PIPELINES = {
+    folder: YAML(typ="safe").load((ROOT / folder / "dvc.yaml").read_text())["stages"]
+    for folder in (".", "experiments/claims")
+}
+STAGES = [(folder, stage) for folder, stages in PIPELINES.items() for stage in stages]
 
 
 @pytest.fixture(scope="module")
@@ -35,27 +39,44 @@ def test_the_method_imports_nothing_else_of_the_project(graph):
     assert imported <= method
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_the_dependencies_of_a_stage_are_exactly_the_modules_that_it_imports(graph, stage):
+def below_root(folder, path):
+    """A path in the dvc.yaml of a folder, as one from the project's root."""
+    return os.path.normpath(f"{folder}/{path}")
+
+
+@pytest.mark.parametrize(("folder", "stage"), STAGES)
+def test_the_dependencies_of_a_stage_are_exactly_the_modules_that_it_imports(graph, folder, stage):
     module = f"stages.{stage.replace('-', '_')}"
     imported = {module} | graph.find_upstream_modules(module)
     files = {file_of(name) for name in imported if (ROOT / file_of(name)).exists()}
-    listed = {name for name in STAGES[stage]["deps"] if name.endswith(".py")}
+    dependencies = PIPELINES[folder][stage]["deps"]
+    listed = {below_root(folder, name) for name in dependencies if name.endswith(".py")}
     assert listed == files
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_has_one_name_and_writes_into_its_own_folder(stage):
-    definition = STAGES[stage]
+@pytest.mark.parametrize(("folder", "stage"), STAGES)
+def test_a_stage_has_one_name_and_writes_into_its_own_folder(folder, stage):
+    definition = PIPELINES[folder][stage]
     assert definition["cmd"].startswith(f"cot stage {stage}")
     assert (ROOT / f"stages/{stage.replace('-', '_')}.py").exists()
     outputs = [*definition["outs"], *definition.get("metrics", [])]
     assert all(f"{path}/".startswith(f"data/{stage}/") for path in outputs)
 
 
-def test_a_run_id_is_an_output_that_no_stage_reads():
-    read = [path for definition in STAGES.values() for path in definition["deps"]]
+@pytest.mark.parametrize("folder", PIPELINES)
+def test_a_run_id_is_an_output_that_no_stage_reads(folder):
+    read = [path for definition in PIPELINES[folder].values() for path in definition["deps"]]
     assert not [path for path in read if path.endswith("run.json")]
+
+
+@pytest.mark.parametrize("folder", PIPELINES)
+def test_what_a_stage_reads_of_another_one_is_that_ones_output(folder):
+    stages = PIPELINES[folder].values()
+    written = [path for stage in stages for path in [*stage["outs"], *stage.get("metrics", [])]]
+    read = {path for stage in stages for path in stage["deps"] if path.startswith("data/")}
+    assert not [
+        path for path in read if not any(f"{one}/".startswith(f"{path}/") for one in written)
+    ]
 
 
 def test_no_source_file_grows_beyond_250_lines():
