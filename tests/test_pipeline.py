@@ -62,7 +62,7 @@ def executed(output):
 
 def changed_stages(project):
     """The stages that DVC finds changed in themselves, not those that merely follow them."""
-    status = json.loads(call(project, "dvc", "status", "--json").stdout)
+    status = json.loads(call(project, "dvc", "status", "--json", "dvc.yaml").stdout)
     return {name.partition("@")[0] for name in status}
 
 
