@@ -64,6 +64,11 @@ class Params(Section):
                 "calibrate.method source-validation needs prepare_data.source_validation, "
                 "a folder of labelled images of the source categories"
             )
+        if shared := sorted(set(self.tune_methods.seeds) & set(self.fine_tune_cells.seeds)):
+            raise ValueError(
+                f"seed {shared[0]} is in tune_methods.seeds and in fine_tune_cells.seeds; "
+                "settings must be chosen on samples that the table does not use"
+            )
         return self
 
 

@@ -50,6 +50,8 @@ def choose(trials: pd.DataFrame) -> CellSettings:
     Raises:
         UserError: every candidate diverged.
     """
+    # Without a single finished training no cell has brought the column.
+    trials = trials.reindex(columns=["row", "settings", "diverged", "validation_nll"])
     candidates = trials.groupby("settings", sort=False)
     usable = candidates["validation_nll"].mean()[~candidates["diverged"].any()]
     if usable.empty:

@@ -78,7 +78,6 @@ def test_a_method_of_which_every_candidate_diverged_is_refused(
         choose(trials(*likelihoods))
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="no cell has the column, so there is none")
 def test_cells_that_all_diverged_are_refused_too() -> None:
     with pytest.raises(UserError, match="every candidate of bss diverged"):
         choose(trials([None] * 3).drop(columns="validation_nll"))
