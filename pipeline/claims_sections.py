@@ -62,10 +62,14 @@ class CellSettings(Section):
 
 
 class Rate(Section):
-    """A sampling rate: images a class for training and validation, and steps of training."""
+    """A sampling rate: images a class for training and validation, and steps of training.
+
+    `variants` names those that are trained at this rate.
+    """
 
     images_per_class: Annotated[int, Field(ge=2)]
     steps: Count
+    variants: tuple[str, ...] = Field(default=(), strict=False)
 
 
 class TuneMethods(Section):
@@ -102,8 +106,8 @@ class TuneMethods(Section):
 class FineTuneCells(Section):
     """The grid of the claims table.
 
-    `variants` are further rows: co-tuning as tuned, with some settings replaced; they are
-    trained at `variant_rates` (images a class) alone.
+    `variants` are further rows: co-tuning as tuned, with some settings replaced; each is trained
+    at the rates that name it.
     """
 
     rates: tuple[Rate, ...] = Field(
@@ -116,7 +120,6 @@ class FineTuneCells(Section):
         default=(BASELINE, CO_TUNING), strict=False, min_length=1
     )
     variants: dict[RowName, dict[str, Any]] = Field(default={})
-    variant_rates: tuple[int, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
     def _variants_are_settings(self) -> "FineTuneCells":
@@ -136,12 +139,13 @@ class FineTuneCells(Section):
 
     @model_validator(mode="after")
     def _cells_are_distinct(self) -> "FineTuneCells":
-        rates = [rate.images_per_class for rate in self.rates]
-        _refuse_repeated("rates", rates)
+        _refuse_repeated("rates", [rate.images_per_class for rate in self.rates])
         _refuse_repeated("seeds", self.seeds)
         _refuse_repeated("methods", self.methods)
-        if unknown := sorted(set(self.variant_rates) - set(rates)):
-            raise ValueError(f"variant_rates: {unknown[0]} is none of the rates {rates}")
+        for rate in self.rates:
+            _refuse_repeated("rates.variants", rate.variants)
+            if unknown := [name for name in rate.variants if name not in self.variants]:
+                raise ValueError(f"rates: {unknown[0]} is none of the variants")
         return self
 
 

@@ -137,12 +137,12 @@ def test_a_setting_without_a_value_to_try_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "section",
     [
-        "{methods: [vanilla], variants: {a: {source_weight: 1.0}}, variant_rates: [20]}",
-        "{variants: {co-tuning: {source_weight: 0.0}}, variant_rates: [20]}",
-        "{variants: {a/b: {source_weight: 0.0}}, variant_rates: [20]}",
+        "{methods: [vanilla], variants: {a: {source_weight: 1.0}}}",
+        "{variants: {co-tuning: {source_weight: 0.0}}}",
+        "{variants: {a/b: {source_weight: 0.0}}}",
         "{seeds: [0, 1, 0]}",
         "{rates: [{images_per_class: 20, steps: 9}, {images_per_class: 20, steps: 99}]}",
-        "{variants: {a: {source_weight: 1.0}}, variant_rates: [21]}",
+        "{variants: {a: {}}, rates: [{images_per_class: 9, steps: 9, variants: [b]}]}",
     ],
 )
 def test_a_grid_that_cannot_become_a_table_is_refused(tmp_path: Path, section: str) -> None:
@@ -156,8 +156,8 @@ def test_seeds_of_the_table_are_refused_for_tuning(tmp_path: Path) -> None:
 def test_the_tables_own_file_agrees_with_itself() -> None:
     values = params.load(CLAIMS_FILE)
     assert set(values.tune_methods.candidates) == set(values.fine_tune_cells.methods)
-    rates = {rate.images_per_class for rate in values.fine_tune_cells.rates}
-    assert set(values.fine_tune_cells.variant_rates) <= rates
+    used = {name for rate in values.fine_tune_cells.rates for name in rate.variants}
+    assert used == set(values.fine_tune_cells.variants)
     assert not set(values.tune_methods.seeds) & set(values.fine_tune_cells.seeds)
     assert not set(values.fine_tune_cells.variants) & set(values.fine_tune_cells.methods)
 
