@@ -32,7 +32,7 @@ Override = Annotated[
 Method = Annotated[
     str,
     typer.Option(
-        help="vanilla, co-tuning, l2-sp, delta, bss, stoch-norm, or several as in co-tuning+bss.",
+        help="vanilla, co-tuning, a peer such as l2-sp, or several joined as in co-tuning+bss.",
         show_default=False,
     ),
 ]
