@@ -157,6 +157,7 @@ class Loop:
             momentum=training.momentum,
             weight_decay=training.weight_decay,
             nesterov=training.momentum > 0,
+            fused=True,
         )
         steps = max(len(data.train) // training.batch_size, 1)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
