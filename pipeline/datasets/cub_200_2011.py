@@ -41,10 +41,10 @@ def list_cub_200_2011(root: Path, counts: Counts = PUBLISHED) -> Listing:
     classes = read_numbered(top / CLASSES, "<class id> <name>")
     check_count(top / CLASSES, "classes", counts.classes, len(classes))
     images = read_numbered(top / IMAGES, "<image id> <path>")
-    labels = _read_of_all(top / LABELS, LABEL_FORM, images)
-    splits = _read_of_all(top / SPLITS, SPLIT_FORM, images)
     if counts.images:
         check_count(top / IMAGES, "images", sum(counts.images.values()), len(images))
+    labels = _read_of_all(top / LABELS, LABEL_FORM, images)
+    splits = _read_of_all(top / SPLITS, SPLIT_FORM, images)
     rows = []
     for number, path in images.items():
         if splits[number] not in SPLIT_NAMES:
@@ -52,7 +52,7 @@ def list_cub_200_2011(root: Path, counts: Counts = PUBLISHED) -> Listing:
                 f"{top / SPLITS}: expected lines {SPLIT_FORM}, found {splits[number]} for image "
                 f"{number}; {ADVICE}"
             )
-        name = class_of(dict(sorted(classes.items())), labels[number], top / LABELS, path)
+        name = class_of(classes, labels[number], top / LABELS, path)
         rows.append((SPLIT_NAMES[splits[number]], name, f"images/{path}"))
     for split, expected in counts.images.items():
         found = sum(row[0] == split for row in rows)

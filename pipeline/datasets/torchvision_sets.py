@@ -153,7 +153,9 @@ def list_torchvision_set(name: str, root: Path, counts: Counts) -> Listing:
             check_images_exist(root, [path for path, _ in images], f"{name} {split}".strip())
         rows += [(split, names[label], path) for path, label in images]
         classes += [found for found in names if found not in classes]
-    check_count(folder, "classes", counts.classes, len(classes))
+    with_images = {class_name for _, class_name, _ in rows}
+    classes = [class_name for class_name in classes if class_name in with_images]
+    check_count(folder, "classes with images", counts.classes, len(classes))
     reader = ArrayReader(root, name) if known.splits is ARRAYS else ImageFolderReader(root)
     return build_listing(rows, classes, reader, folder)
 

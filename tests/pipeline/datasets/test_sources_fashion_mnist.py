@@ -32,13 +32,6 @@ def fashion_root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    monkeypatch.setenv("no_proxy", "")
-
-
 def test_fashion_mnist_has_published_splits_and_named_classes(fashion_root: Path) -> None:
     listing = list_source("fashion-mnist", fashion_root, "any")
     assert listing.classes[0] == "T-shirt/top"
