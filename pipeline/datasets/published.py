@@ -10,9 +10,9 @@ import pandas as pd
 from pipeline.datasets.listing import Listing, Read, name_some, one_line
 from pipeline.errors import UserError
 
-ADVICE = (
-    "unpack the whole archive again, or set prepare_data.expected_counts: any if a part of the "
-    "data set is meant"
+ADVICE = "unpack the whole archive again"
+COUNT_ADVICE = (
+    f"{ADVICE}, or set prepare_data.expected_counts: any if a part of the data set is meant"
 )
 
 
@@ -132,7 +132,7 @@ def class_of(classes: Mapping[int, str], number: int, path: Path, image: str) ->
 def check_count(path: Path, what: str, expected: int | None, found: int) -> None:
     """Refuse, with a UserError, another number of things in a file than was published."""
     if expected is not None and expected != found:
-        raise UserError(f"{path}: expected {expected:,} {what}, found {found:,}; {ADVICE}")
+        raise UserError(f"{path}: expected {expected:,} {what}, found {found:,}; {COUNT_ADVICE}")
 
 
 def check_balance(path: Path, class_names: Sequence[str], classes: Sequence[str]) -> None:
@@ -148,7 +148,7 @@ def check_balance(path: Path, class_names: Sequence[str], classes: Sequence[str]
     if uneven:
         raise UserError(
             f"{path}: expected {expected:,} images of each class, found {name_some(uneven)}; "
-            f"{ADVICE}"
+            f"{COUNT_ADVICE}"
         )
 
 
@@ -159,7 +159,7 @@ def check_images_exist(root: Path, paths: Sequence[str], listed_in: str) -> None
         raise UserError(
             f"{listed_in}: expected {len(paths):,} image files below {root}, found "
             f"{len(paths) - len(absent):,}; absent or empty: {name_some(absent)}; "
-            "unpack the whole archive again"
+            f"{ADVICE}"
         )
 
 
