@@ -61,12 +61,19 @@ def find_layout(root: Path, archive_folders: Sequence[str], needed: Sequence[str
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file without the white space around them; empty lines are left out."""
+    """The lines of a text file without the white space around them; empty lines are left out.
+
+    Raises:
+        UserError: the file cannot be read, or has no other lines.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({one_line(error)}); {ADVICE}") from None
-    return [line.strip() for line in lines if line.strip()]
+    stripped = [line.strip() for line in lines if line.strip()]
+    if not stripped:
+        raise UserError(f"{path} is empty; {ADVICE}")
+    return stripped
 
 
 def read_pairs(path: Path, form: str, *, from_right: bool = False) -> list[tuple[str, str]]:
@@ -78,7 +85,7 @@ def read_pairs(path: Path, form: str, *, from_right: bool = False) -> list[tuple
         from_right: whether it is the first field that may contain white space.
 
     Raises:
-        UserError: the file cannot be read, or a line has one field only.
+        UserError: as `read_lines`; or a line has one field only.
     """
     pairs = []
     for line in read_lines(path):

@@ -76,11 +76,14 @@ def _find_test_labels(top: Path) -> Path:
 
 
 def _load(path: Path, variable: str) -> Any:
-    """A variable of a MATLAB file as an array of one dimension."""
+    """A variable of a MATLAB file as an array of one dimension that is not empty."""
     try:
-        return np.atleast_1d(loadmat(path, squeeze_me=True, variable_names=[variable])[variable])
+        values = np.atleast_1d(loadmat(path, squeeze_me=True, variable_names=[variable])[variable])
     # scipy has no type of its own for damaged files: nearly any can come.
     except Exception as error:
         raise UserError(
             f"{path} is no MATLAB file with {variable} ({one_line(error)}); {ADVICE}"
         ) from None
+    if values.size == 0:
+        raise UserError(f"{path} has no {variable}; {ADVICE}")
+    return values

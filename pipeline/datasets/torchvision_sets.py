@@ -114,7 +114,11 @@ class ArrayReader(ImageFolderReader):
 
 
 def list_fgvc_aircraft_by_torchvision(root: Path, counts: Counts) -> Listing:
-    """As `list_fgvc_aircraft`, downloaded where root has none of it."""
+    """As `list_fgvc_aircraft`, downloaded where root has none of it.
+
+    Raises:
+        UserError: as that function; or the download failed.
+    """
     if not any((root / name).exists() for name in (ARCHIVE_FOLDER, "data")):
         contents = "data/ from fgvc-aircraft-2013b.tar.gz"
         _download("FGVCAircraft", root, root / ARCHIVE_FOLDER, contents, {})

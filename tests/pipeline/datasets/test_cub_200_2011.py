@@ -153,6 +153,12 @@ def test_a_malformed_line_is_quoted(top: Path, name: str, line: str, message: st
     assert message in refusal(top)
 
 
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_an_empty_list_is_reported(top: Path, content: str) -> None:
+    (top / "classes.txt").write_text(content)
+    assert refusal(top, ANY) == "top/classes.txt is empty; unpack the whole archive again"
+
+
 def test_an_image_listed_twice_is_named(top: Path) -> None:
     edit_lines(top / "images.txt", {2: f"3 {FIRST}"})
     assert f"top have 1 images twice: images/{FIRST}; " in refusal(top)

@@ -117,3 +117,9 @@ def test_a_damaged_file_is_reported(top: Path, content: bytes | None) -> None:
     path = top / TRAIN
     path.write_bytes(path.read_bytes()[:-200] if content is None else content)
     assert refusal(top).startswith(f"top/{TRAIN} is no MATLAB file with annotations (")
+
+
+@pytest.mark.parametrize(("name", "variable"), [(META, "class_names"), (TRAIN, "annotations")])
+def test_a_file_with_nothing_in_it_is_reported(top: Path, name: str, variable: str) -> None:
+    savemat(top / name, {variable: np.empty((1, 0), dtype=object)})
+    assert refusal(top, ANY) == f"top/{name} has no {variable}; unpack the whole archive again"
