@@ -16,8 +16,8 @@ from pipeline.backbones import SourceModel
 from pipeline.claims_sections import CellSettings, Rate
 from pipeline.compute import Compute
 from pipeline.cotuning.model import CoTuningModel
+from pipeline.datasets.listing import Listing
 from pipeline.datasets.loaders import evaluation_batches
-from pipeline.datasets.sources import Listing
 from pipeline.datasets.splits import build_manifest
 from pipeline.errors import UserError
 from pipeline.inference import predict

@@ -8,6 +8,11 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+SourceName = Literal[
+    "fashion-mnist", "image-folder", "cub-200-2011", "stanford-cars", "fgvc-aircraft", "coco-70",
+    "Caltech101", "CIFAR10", "CIFAR100", "DTD", "EuroSAT", "FashionMNIST", "FGVCAircraft",
+    "Flowers102", "Food101", "OxfordIIITPet", "StanfordCars", "SUN397",
+]  # fmt: skip
 
 
 class Section(BaseModel):
@@ -39,8 +44,9 @@ class SourceModel(Section):
 class PrepareData(Section):
     """Which images, how many of each class, and the side, in pixels, of the stored squares."""
 
-    source: Literal["fashion-mnist", "image-folder"] = "fashion-mnist"
+    source: SourceName = "fashion-mnist"
     root: str = "data/raw"
+    expected_counts: Literal["published", "any"] = "published"
     stored_size: Annotated[int, Field(ge=8)] = 72
     images_per_class: Annotated[int, Field(ge=2)] | None = 100
     val_fraction: Fraction = 0.2

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 def run(params: Params) -> None:
     store = Store(project_root())
     section = params.prepare_data
-    listing = list_source(section.source, store.root / section.root)
+    listing = list_source(section.source, store.root / section.root, section.expected_counts)
     manifest = build_manifest(
         listing,
         images_per_class=section.images_per_class,

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from pipeline.datasets.sources import Listing, Read, list_image_folder
+from pipeline.datasets.image_folder import list_image_folder
+from pipeline.datasets.listing import Listing, Read
 
 SPLIT = "source-validation"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pipeline.datasets.sources import Listing, name_some
+from pipeline.datasets.listing import Listing, name_some
 from pipeline.errors import UserError
 
 SPLITS = ("train", "validation", "test")

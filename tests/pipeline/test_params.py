@@ -57,6 +57,8 @@ def test_sections_are_frozen():
         ),
         ("fine_tune: 3", None, "fine_tune: got 3"),
         ("prepare_data:\n  on_bad_image: ignore", None, "'stop' or 'skip'"),
+        ("prepare_data:\n  expected_counts: none", None, "'published' or 'any'"),
+        ("prepare_data:\n  source: CUB", None, "source: got 'CUB'; Input should be 'fashion-mni"),
         ("- a", None, "the file: got ['a']"),
         ("a: [", None, "not valid YAML"),
         ("a: 1\na: 2", None, "not valid YAML"),
