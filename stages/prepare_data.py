@@ -28,6 +28,7 @@ def run(params: Params) -> None:
         test_fraction=section.test_fraction,
         test_limit=section.test_limit,
         seed=params.seed,
+        sampling_rate=section.sampling_rate,
     )
     source_folders: tuple[str, ...] = ()
     if section.source_validation is not None:

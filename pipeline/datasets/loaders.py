@@ -1,5 +1,6 @@
 """Batches of network input, cut from the memory-mapped images of prepare-data."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -61,6 +62,22 @@ class Preprocessing:
         margin = (images.shape[-1] - self.input_size) // 2
         inside = slice(margin, margin + self.input_size)
         return self.normalize(images[..., inside, inside])
+
+    def crops(self, images: Tensor, count: int) -> Iterator[Tensor]:
+        """The centre crop, or ten crops of input_size x input_size pixels, normalised: corners
+        and centre, then the same of the mirrored images.
+
+        Source: torchvision.transforms.TenCrop.
+        """
+        if count == 1:
+            yield self.center_crop(images)
+            return
+        last = images.shape[-1] - self.input_size
+        for view in images, images.flip(-1):
+            for top, left in itertools.product((0, last), repeat=2):
+                inside = view[..., top : top + self.input_size, left : left + self.input_size]
+                yield self.normalize(inside)
+            yield self.center_crop(view)
 
     def random_crop(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """A random resized crop and flip of its own for each image, normalised."""
@@ -135,9 +152,16 @@ def evaluation_batches(
     images: ImageSet, preprocessing: Preprocessing, batch_size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Every image once, in order, as its centre crop."""
-    sampler = BatchSampler(range(len(images)), batch_size, drop_last=False)
-    for pixels, labels in _load(images, sampler, device):
+    for pixels, labels in stored_batches(images, batch_size, device):
         yield preprocessing.center_crop(pixels), labels
+
+
+def stored_batches(
+    images: ImageSet, batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every image once, in order, as it is stored: uint8 [N, 3, side, side]."""
+    sampler = BatchSampler(range(len(images)), batch_size, drop_last=False)
+    yield from _load(images, sampler, device)
 
 
 def _load(
