@@ -37,7 +37,12 @@ class SourceModel(Section):
 
 
 class PrepareData(Section):
-    """Which images, how many of each class, and the side, in pixels, of the stored squares."""
+    """Which images, how many of each class, and the side, in pixels, of the stored squares.
+
+    `source_validation` is a folder of labelled source images: a folder a category, or with the
+    file `source_labels` of lines "filename label". Categories go by WordNet id, by index from 0
+    in the source model's order, or by name.
+    """
 
     source: Literal[
         "fashion-mnist",
