@@ -21,7 +21,7 @@ SMALL = {
     "prepare_data": {"source": "image-folder", "root": "photos", "stored_size": 36},
     "tune": {"trials": 2, "epochs": 1, "batch_size": 8},
     "fine_tune": {"epochs": 10, "batch_size": 8},
-    "evaluate": {"bootstrap_resamples": 100},
+    "evaluate": {"bootstrap_resamples": 100, "crops": 10},
     "report": {"bootstrap_resamples": 100},
 }
 
