@@ -93,13 +93,15 @@ class Training(Section):
 
     It is so many `epochs` or so many `iterations` long; the other is None. `step_at` counts in
     the same unit. An epoch, at whose end the network is validated, is `iterations_per_epoch`
-    long, or one pass over the training images where that is None.
+    long, or one pass over the training images where that is None. `smallest_crop` is the share
+    of a training image's area that a random crop covers at least.
     """
 
     epochs: Count | None = 12
     iterations: Count | None = None
     iterations_per_epoch: Count | None = None
     batch_size: Annotated[int, Field(ge=2)] = 48
+    smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.08
     learning_rate: Positive = 0.003
     target_head_factor: Positive = 10.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -185,10 +185,11 @@ class Loop:
 
     def _batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Pass after pass over the training images, each in an order of its own."""
+        crops = replace(self.data.preprocessing, smallest_crop=self.training.smallest_crop)
         while True:
             yield from training_batches(
                 self.data.train,
-                self.data.preprocessing,
+                crops,
                 self.training.batch_size,
                 generator,
                 self.compute.device,

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
-CROP_AREA = (0.08, 1.0)
+SMALLEST_CROP = 0.08
 CROP_ASPECT = (3 / 4, 4 / 3)
 CROP_ATTEMPTS = 10
 LOADER_PROCESSES = 2
@@ -45,11 +45,13 @@ class Preprocessing:
     Attributes:
         input_size: side of the crop that enters the network, in pixels.
         mean, std: per channel, of images in [0, 1].
+        smallest_crop: share of an image's area in (0, 1] that a random crop covers at least.
     """
 
     input_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    smallest_crop: float = SMALLEST_CROP
 
     def normalize(self, images: Tensor) -> Tensor:
         """Bytes in [0, 255], [N, 3, H, W], to normalised channels-last float32."""
@@ -81,20 +83,20 @@ class Preprocessing:
 
     def random_crop(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """A random resized crop and flip of its own for each image, normalised."""
-        boxes = random_boxes(len(images), generator)
+        boxes = random_boxes(len(images), generator, self.smallest_crop)
         flips = torch.rand(len(images), generator=generator) < 0.5
         return self.normalize(resample(images, boxes, flips, self.input_size))
 
 
-def random_boxes(count: int, generator: torch.Generator) -> Tensor:
+def random_boxes(count: int, generator: torch.Generator, smallest: float = SMALLEST_CROP) -> Tensor:
     """Boxes [count, 4] of RandomResizedCrop: left, top, width, height as fractions of a square.
 
-    Area uniform in [0.08, 1], aspect log-uniform in [3/4, 4/3], redrawn up to 10 times until it
+    Area uniform in [smallest, 1], aspect log-uniform in [3/4, 4/3], redrawn up to 10 times until it
     fits, else the whole image.
 
     Source: torchvision.transforms.RandomResizedCrop, with its defaults.
     """
-    area = torch.empty(count, CROP_ATTEMPTS).uniform_(*CROP_AREA, generator=generator)
+    area = torch.empty(count, CROP_ATTEMPTS).uniform_(smallest, 1, generator=generator)
     low, high = np.log(CROP_ASPECT)
     aspect = torch.empty(count, CROP_ATTEMPTS).uniform_(low, high, generator=generator).exp()
     size = torch.stack([(area * aspect).sqrt(), (area / aspect).sqrt()], dim=-1)

@@ -60,7 +60,7 @@ def test_a_task_of_the_paper_is_the_authors_protocol(task: str, network: str) ->
     assert values.fit_relationship.direction == "reverse"
     assert (training.epochs, training.iterations, training.batch_size) == (None, 9050, 48)
     assert (training.learning_rate, training.target_head_factor) == (1e-3, 10)
-    assert (training.momentum, training.weight_decay) == (0.9, 5e-4)
+    assert (training.momentum, training.weight_decay, training.smallest_crop) == (0.9, 5e-4, 0.08)
     assert (training.schedule, training.step_at, training.step_factor) == ("step", (6000,), 0.1)
     assert values.evaluate.crops == 10
 
@@ -69,7 +69,7 @@ def test_the_librarys_variant_has_another_schedule_and_one_crop() -> None:
     values, paper = load(TLLIB), load("cub-200-2011")
     training = values.fine_tune
     assert (training.epochs, training.iterations_per_epoch, training.step_at) == (20, 500, (12,))
-    assert values.evaluate.crops == 1
+    assert (values.evaluate.crops, training.smallest_crop) == (1, 0.2)
     assert (values.fit_relationship.direction, values.calibrate.method) == ("direct", "fixed")
     same = {"learning_rate", "target_head_factor", "momentum", "weight_decay", "batch_size"}
     assert training.model_dump(include=same) == paper.fine_tune.model_dump(include=same)

@@ -134,6 +134,17 @@ def test_a_long_epoch_passes_the_images_again_in_another_order() -> None:
     assert not first.equal(second)
 
 
+def test_random_crops_are_no_smaller_than_asked_for() -> None:
+    """Of random pixels, the mean over a large crop varies less than that over a small one."""
+
+    def spread(smallest: float) -> float:
+        loop = new_loop(Training(epochs=1, batch_size=IMAGES, smallest_crop=smallest))
+        images = next(loop._batches(torch.Generator().manual_seed(0)))[0]
+        return float(images.mean(dim=(1, 2, 3)).std())
+
+    assert spread(1.0) < spread(0.01) / 2
+
+
 def test_a_run_cut_inside_a_pass_goes_on_bit_for_bit(tmp_path: Path) -> None:
     training = Training(epochs=None, iterations=7, iterations_per_epoch=2, batch_size=8)
     whole, stopped, resumed = (new_loop(training) for _ in range(3))
