@@ -188,6 +188,16 @@ def test_passing_values_through_needs_no_trial(finished):
     path.write_text(kept)
 
 
+def test_the_number_of_crops_reaches_the_metrics(finished):
+    path = finished / "data/evaluate/vanilla/metrics.json"
+    ten = path.read_text()
+    command = ("cot", "stage", "evaluate", "--method", "vanilla", "--set")
+    assert call(finished, *command, "evaluate.crops=1").returncode == 0
+    assert json.loads(path.read_text())["nll"] != json.loads(ten)["nll"]
+    assert call(finished, *command, "evaluate.crops=10").returncode == 0
+    assert path.read_text() == ten
+
+
 def test_workers_share_the_trials(finished):
     result = call(
         finished, "cot", "stage", "tune", "--workers", "2",
