@@ -50,6 +50,27 @@ def test_sections_are_frozen():
         ("fine_tune:\n  epochs: many", None, "fine_tune.epochs: got 'many'"),
         ("fine_tune:\n  epochs: 1.5", None, "valid integer"),
         ("fine_tune:\n  epochs: 0", None, "greater than or equal to 1"),
+        ("fine_tune:\n  iterations: 9050", None, "fine_tune: got epochs 12 and iterations 9050"),
+        ("tune:\n  epochs: null", None, "tune: got epochs null and iterations null; give the"),
+        (
+            "fine_tune:\n  schedule: step\n  step_at: [4, 6000]",
+            None,
+            "step_at 6000 is never reached in 12 epochs",
+        ),
+        (
+            "fine_tune:\n  {epochs: null, iterations: 9, schedule: step, step_at: [9]}",
+            None,
+            "step_at 9 is never reached in 9 iterations",
+        ),
+        ("evaluate:\n  crops: 5", None, "evaluate.crops: got 5"),
+        ("prepare_data:\n  sampling_rate: 15", None, "less than or equal to 1"),
+        ("prepare_data:\n  sampling_rate: 0", None, "greater than 0"),
+        (
+            "prepare_data:\n  sampling_rate: 0.15",
+            None,
+            "got sampling_rate 0.15 and images_per_class 100; set images_per_class to null",
+        ),
+        ("prepare_data:\n  source_labels: val.txt", None, "source_labels needs source_validation"),
         (
             "fine_tune:\n  methods: [vanila]",
             None,
