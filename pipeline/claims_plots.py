@@ -61,22 +61,23 @@ def variant_differences(summary: pd.DataFrame, methods: Sequence[str]) -> Figure
         summary: of claims.summarise.
         methods: the rows that are no variants.
     """
-    with_variants = summary.loc[~summary["row"].isin(list(methods)), "images_per_class"].unique()
-    count = summary.loc[summary["images_per_class"].isin(with_variants), "row"].nunique()
-    size = 1.5 + 5.0 * len(with_variants), 1.4 + 0.3 * count
+    shown = summary[(summary["row"] == CO_TUNING) | ~summary["row"].isin(list(methods))]
+    variants = shown[shown["row"] != CO_TUNING]
+    rates = sorted(variants["images_per_class"].unique())
+    names = [CO_TUNING, *variants["row"].unique()]
+    size = 1.6 + (2.4 if len(rates) > 1 else 5.0) * len(rates), 1.4 + 0.3 * len(names)
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    panels = figure.subplots(1, len(with_variants), squeeze=False, sharey=True)[0]
-    for axes, rate in zip(panels, sorted(with_variants), strict=True):
-        rows = summary[summary["images_per_class"] == rate]
-        rows = rows[(rows["row"] == CO_TUNING) | ~rows["row"].isin(list(methods))]
-        for place, (_, row) in enumerate(rows.iterrows()):
+    panels = figure.subplots(1, len(rates), squeeze=False, sharex=True, sharey=True)[0]
+    for axes, rate in zip(panels, rates, strict=True):
+        for _, row in shown[shown["images_per_class"] == rate].iterrows():
+            place = names.index(row["row"])
             colour = BLUE if row["row"] == CO_TUNING else GREY
             ends = 100 * row[["to_vanilla_low", "to_vanilla_high"]].astype(float)
             axes.plot(ends, [place, place], color=colour, linewidth=5, alpha=0.35)
             axes.plot(100 * row["to_vanilla"], place, "o", color=colour, markersize=7)
         axes.axvline(0, color=GREY, linewidth=1.2, linestyle="--", zorder=0)
-        axes.set_yticks(range(len(rows)), rows["row"].tolist())
-        axes.set(title=f"{rate} images a class", ylim=(len(rows) - 0.5, -0.5))
-        axes.set_xlabel("difference to vanilla (points, 95% interval)")
+        axes.set_yticks(range(len(names)), names)
+        axes.set(title=f"{rate} images a class", ylim=(len(names) - 0.5, -0.5))
         axes.yaxis.set_tick_params(length=0, grid_alpha=0)
+    figure.supxlabel("difference to vanilla (points, 95% interval)", fontsize="medium")
     return figure

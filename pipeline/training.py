@@ -145,6 +145,7 @@ class Loop:
             momentum=training.momentum,
             weight_decay=training.weight_decay,
             nesterov=training.momentum > 0,
+            fused=True,
         )
         self.length = training_length(training, len(data.train))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(

@@ -134,6 +134,15 @@ def test_variants_stand_beside_co_tuning_with_their_intervals() -> None:
         assert [*point.get_ydata()] == [place]
 
 
+def test_a_variant_of_one_rate_keeps_its_line_empty_at_the_others() -> None:
+    few = new_summary((*SIX, "lambda 0"), rates=(15, 50))
+    summary = pd.concat([few, new_summary((*SIX, *VARIANTS), rates=(30,))])
+    panels = variant_differences(summary, SIX).axes
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == ["co-tuning", *VARIANTS]
+    drawn = [{int(line.get_ydata()[0]) for line in axes.lines[:-1]} for axes in panels]
+    assert drawn == [{0, 1}, {0, 1, 2, 3}, {0, 1}]
+
+
 def test_rates_without_variants_have_no_panel_of_them() -> None:
     summary = pd.concat([new_summary((*SIX, *VARIANTS), rates=(30,)), new_summary(rates=(100,))])
     titles = [axes.get_title("left") for axes in variant_differences(summary, SIX).axes]
