@@ -24,7 +24,7 @@ from pipeline.tracking_groups import grouped_run
 NUMERIC_MODULES = (
     *("cotuning/*.py", "datasets/loaders.py", "datasets/splits.py", "assembly.py"),
     *("backbones.py", "cells.py", "compute.py", "inference.py", "metrics.py"),
-    *("source_predictions.py", "training.py"),
+    *("schedule.py", "source_predictions.py", "training.py"),
 )
 SECONDS_BETWEEN_LOOKS = 2.0
 
@@ -36,11 +36,13 @@ def cell_folder(store: Store, params: Params) -> Path:
     steering = params.model_dump(
         mode="json", include={"compute", "source_model", "calibrate", "fine_tune"}
     )
-    for name in ("epochs", "learning_rate", "methods", "peers"):
+    length = ("epochs", "iterations", "iterations_per_epoch")
+    for name in (*length, "learning_rate", "methods", "peers"):
         del steering["fine_tune"][name]
     steering |= {
         "val_fraction": params.prepare_data.val_fraction,
         "batch_size": params.evaluate.batch_size,
+        "crops": params.evaluate.crops,
     }
     key = resume_key(steering, pool_files(store), NUMERIC_MODULES)
     return store.work_folder("cells") / key

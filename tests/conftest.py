@@ -54,6 +54,14 @@ def stage(project):
     return run_stage
 
 
+@pytest.fixture
+def no_network(monkeypatch):
+    """Downloads fail at once, on a port where nothing listens."""
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+
+
 @pytest.fixture(scope="session")
 def pool() -> Pool:
     """Three classes, 14 images of each to draw from and 8 for testing, and a tiny source model.

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib.format import open_memmap, write_array_header_1_0
 from PIL import UnidentifiedImageError
 
-from pipeline.datasets.sources import Read, name_some, one_line
+from pipeline.datasets.listing import Read, name_some, one_line
 from pipeline.datasets.squares import large_images_allowed, to_square
 from pipeline.errors import UserError
 from pipeline.files import write_aside
