@@ -85,6 +85,7 @@ class Pool:
             UserError: the pool has fewer images of a class.
         """
         manifest, classes = self.prepared.manifest, self.prepared.classes
+        manifest = manifest[manifest["split"].isin(["train", "validation", "test"])]
         test = manifest["split"] == "test"
         smallest = int(manifest.loc[~test, "label"].value_counts().min())
         if smallest < images_per_class:

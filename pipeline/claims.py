@@ -96,8 +96,11 @@ def _accuracies(rows: pd.DataFrame, with_co_tuning: bool = False) -> str:
     lines = []
     for _, row in rows.iterrows():
         deviation = f" ± {100 * row['accuracy_sd']:.1f}" if pd.notna(row["accuracy_sd"]) else ""
-        cells = [row["row"], f"{100 * row['accuracy_mean']:.1f}%{deviation}"]
-        cells += [f"{row['nll_mean']:.3f}", _difference(row, "to_vanilla")]
+        if row["diverged"] == row["seeds"]:
+            cells = [row["row"], "", "", ""]
+        else:
+            cells = [row["row"], f"{100 * row['accuracy_mean']:.1f}%{deviation}"]
+            cells += [f"{row['nll_mean']:.3f}", _difference(row, "to_vanilla")]
         if with_co_tuning:
             cells.append(_difference(row, "to_co_tuning"))
         if row["diverged"]:
@@ -142,7 +145,7 @@ def _settings(settings: Mapping[str, Any], tuning: TuneMethods) -> str:
     rows = []
     for method, values in settings.items():
         names = tuning.candidates.get(method, {"learning_rate": []})
-        chosen = (f"{name} {_at(values, name):g}" for name in names)
+        chosen = (f"{name} {_written(_at(values, name))}" for name in names)
         rows.append([method, ", ".join(chosen)])
     return table(["Method", "Chosen"], rows)
 
@@ -151,3 +154,7 @@ def _at(values: Any, name: str) -> Any:
     for part in name.split("."):
         values = values[part]
     return values
+
+
+def _written(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -157,13 +157,17 @@ class Loop:
     def run_epoch(self, epoch: int, seed: int, on_batch: Callable[[int], None]) -> Record:
         record: Record = {"epoch": epoch, "learning_rate": self.optimizer.param_groups[0]["lr"]}
         iterations = self.length.iterations_of(epoch)
-        record |= self._train(seed * EPOCHS_PER_SEED + epoch, iterations, on_batch)
+        diverged = DivergedError(
+            f"the loss is not finite in epoch {epoch}; lower the learning_rate "
+            f"({self.training.learning_rate:g}), or bound the gradient by max_gradient_norm"
+        )
+        try:
+            record |= self._train(seed * EPOCHS_PER_SEED + epoch, iterations, on_batch)
+        except torch.linalg.LinAlgError:  # there are no singular values of NaN
+            raise diverged from None
         record |= validate(self.model, self.data.validation, self.data.preprocessing, self.compute)
         if not all(map(math.isfinite, record.values())):
-            raise DivergedError(
-                f"the loss is not finite in epoch {epoch}; lower the learning_rate "
-                f"({self.training.learning_rate:g}), or bound the gradient by max_gradient_norm"
-            )
+            raise diverged
         self.history.append(record)
         if _best_epoch(self.history) == epoch:
             state = self.model.state_dict()

@@ -85,9 +85,6 @@ def test_a_rate_beyond_the_pool_is_refused(pool: Pool) -> None:
         pool.draw(SMALLEST_CLASS + 1, 0.25, 0)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="images of source categories are drawn as target's"
-)
 def test_images_of_source_categories_are_not_drawn(pool: Pool) -> None:
     manifest = pool.prepared.manifest.copy()
     source = manifest["path"].isin(manifest.loc[manifest["split"] == "train", "path"][::2])
