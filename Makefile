@@ -3,7 +3,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 FASHION_MNIST := data/raw/FashionMNIST/raw
 
-.PHONY: help repro test lint data clean
+.PHONY: help repro claims test data clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -24,6 +24,10 @@ repro: $(VENV)/installed data ## Run the whole pipeline: data, stages, report
 	  'Compare runs:   $(VENV)/bin/mlflow ui   then open http://127.0.0.1:5000' \
 	  'Metrics:        $(VENV)/bin/dvc metrics show'
 
+claims: $(VENV)/installed data ## Make the claims table: hours, resumed cell by cell
+	cd experiments/claims && dvc repro
+	@printf '\n%s\n' 'The table:      experiments/claims/data/claims/claims.md'
+
 test: $(VENV)/installed ## Run linters, the type checker and all tests
 	ruff check
 	ruff format --check
@@ -32,4 +36,4 @@ test: $(VENV)/installed ## Run linters, the type checker and all tests
 	OMP_NUM_THREADS=1 pytest --quiet --numprocesses auto --dist loadscope
 
 clean: ## Remove the environment and everything that stages made, but not dvc.lock
-	rm -rf $(VENV) .work mlruns mlflow.db* data/*/
+	rm -rf $(VENV) .work mlruns mlflow.db* data/*/ experiments/*/data experiments/*/.work

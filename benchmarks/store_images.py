@@ -27,8 +27,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.datasets import images
+from pipeline.datasets.listing import ImageFolderReader
 from pipeline.datasets.partial import Partial
-from pipeline.datasets.sources import ImageFolderReader
 
 WIDTH, HEIGHT, QUALITY = 500, 375, 84
 CORES = os.cpu_count() or 1

@@ -9,14 +9,14 @@ from pipeline.errors import UserError
 
 
 def match_categories(folders: Sequence[str], categories: Sequence[str]) -> list[int]:
-    """The index of the source category that each folder name means.
+    """The index of the source category that each folder's name, or label of a file, means.
 
-    A folder may bear a category's name, its index, or, for the 1000 of ImageNet, its WordNet id
+    It may be a category's name, its index, or, for the 1000 of ImageNet, its WordNet id
     (n01440764). Case counts only where it tells two categories apart (Cardigan is a dog, cardigan
     a garment).
 
     Raises:
-        UserError: a folder bears none of these.
+        UserError: one is none of these.
     """
     exact = {name: number for number, name in enumerate(categories)}
     spellings = Counter(name.casefold() for name in categories)
@@ -31,8 +31,8 @@ def match_categories(folders: Sequence[str], categories: Sequence[str]) -> list[
     unknown = [folder for folder, number in zip(folders, found, strict=True) if number is None]
     if unknown:
         raise UserError(
-            f"prepare_data.source_validation: {len(unknown)} folders are no source category, the "
-            f"first is {unknown[0]!r}; name each by category ({categories[0]!r}), index (0 to "
-            f"{len(categories) - 1}) or WordNet id"
+            f"prepare_data.source_validation: {len(unknown)} folders or labels are no source "
+            f"category, the first is {unknown[0]!r}; name each by category ({categories[0]!r}), "
+            f"index (0 to {len(categories) - 1}) or WordNet id"
         )
     return [number for number in found if number is not None]

@@ -16,14 +16,13 @@ from pipeline.backbones import SourceModel
 from pipeline.claims_sections import CellSettings, Rate
 from pipeline.compute import Compute
 from pipeline.cotuning.model import CoTuningModel
-from pipeline.datasets.loaders import evaluation_batches
-from pipeline.datasets.sources import Listing
+from pipeline.datasets.listing import Listing
 from pipeline.datasets.splits import build_manifest
 from pipeline.errors import UserError
-from pipeline.inference import predict
+from pipeline.inference import predict_crops
 from pipeline.metrics import classification_metrics, predictions_table
 from pipeline.params import Params
-from pipeline.sections import CO_TUNING, Training
+from pipeline.sections import CO_TUNING, Evaluate, Training
 from pipeline.source_predictions import find_temperature, learn_relationship
 from pipeline.training import Data, DivergedError, FitResult, fit
 
@@ -172,7 +171,7 @@ def run_cell(cell: Cell, pool: Pool, params: Params, compute: Compute) -> Result
     result |= _kept(fitted)
     if cell.tested:
         model.load_state_dict(fitted.state)
-        result |= _judge(model, sample, data, params.evaluate.batch_size, compute)
+        result |= _judge(model, sample, data, params.evaluate, compute)
     return result
 
 
@@ -182,6 +181,8 @@ def training_of(cell: Cell, training: Training, data: Data) -> Training:
     return training.model_copy(
         update={
             "epochs": max(round(cell.rate.steps / steps_per_epoch), 1),
+            "iterations": None,
+            "iterations_per_epoch": None,
             "learning_rate": cell.settings.learning_rate,
         }
     )
@@ -223,9 +224,11 @@ def _kept(fitted: FitResult) -> Result:
 
 
 def _judge(
-    model: CoTuningModel, sample: Prepared, data: Data, batch_size: int, compute: Compute
+    model: CoTuningModel, sample: Prepared, data: Data, section: Evaluate, compute: Compute
 ) -> Result:
-    test = evaluation_batches(sample.split("test"), data.preprocessing, batch_size, compute.device)
-    logits, _ = predict(model.deploy(), test, compute)
-    predictions = predictions_table(logits, sample.samples("test"))
+    test = sample.split("test")
+    logits = predict_crops(
+        model.deploy(), test, data.preprocessing, section.crops, section.batch_size, compute
+    )
+    predictions = predictions_table(logits / section.crops, sample.samples("test"))
     return dict(classification_metrics(predictions, len(sample.classes)))

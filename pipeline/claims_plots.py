@@ -9,6 +9,9 @@ from matplotlib.ticker import NullLocator
 from pipeline.plots import BLUE, DPI, GREY, method_colours, styled
 from pipeline.sections import BASELINE, CO_TUNING
 
+LEGEND_COLUMNS = 6
+MARKERS = "os^Dv"  # of methods that share a colour
+
 
 @styled()
 def accuracy_by_rate(summary: pd.DataFrame, methods: Sequence[str]) -> Figure:
@@ -20,30 +23,33 @@ def accuracy_by_rate(summary: pd.DataFrame, methods: Sequence[str]) -> Figure:
         methods: which of its rows are drawn.
     """
     figure = Figure(figsize=(10.5, 4.6), dpi=DPI, layout="constrained")
-    panels = figure.subplots(1, 2)
+    with_differences = BASELINE in methods
+    panels = figure.subplots(1, 1 + with_differences, squeeze=False)[0]
     colours = method_colours(methods)
     rates = sorted(summary["images_per_class"].unique())
     for place, method in enumerate(methods):
         rows = summary[summary["row"] == method].sort_values("images_per_class")
         # Bars of different methods stand side by side.
         x = rows["images_per_class"] * 1.03 ** (place - (len(methods) - 1) / 2)
-        style = {"color": colours[method], "marker": "o", "markersize": 4, "capsize": 2}
+        marker = MARKERS[[colours[other] for other in methods[:place]].count(colours[method])]
+        style = {"color": colours[method], "marker": marker, "markersize": 4, "capsize": 2}
         style |= {"linewidth": 2.0 if method == CO_TUNING else 1.2, "elinewidth": 1.0}
         mean, deviation = 100 * rows["accuracy_mean"], 100 * rows["accuracy_sd"].fillna(0)
         panels[0].errorbar(x, mean, deviation, label=method, **style)
-        if method != BASELINE:
+        if with_differences and method != BASELINE:
             gain = 100 * rows["to_vanilla"].astype(float)
             ends = [100 * rows[f"to_vanilla_{end}"].astype(float) for end in ("low", "high")]
             around = [(gain - ends[0]).fillna(0), (ends[1] - gain).fillna(0)]
             panels[1].errorbar(x, gain, around, **style)
-    panels[1].axhline(0, color=colours[BASELINE], linewidth=1.5, linestyle="--")
     panels[0].set(title="Test accuracy (bars: standard deviation)", ylabel="accuracy (%)")
-    panels[1].set(title="Difference to vanilla (bars: 95% interval)", ylabel="points")
+    if with_differences:
+        panels[1].axhline(0, color=colours[BASELINE], linewidth=1.5, linestyle="--")
+        panels[1].set(title="Difference to vanilla (bars: 95% interval)", ylabel="points")
     for axes in panels:
         axes.set(xscale="log", xlabel="images a class")
         axes.set_xticks(rates, [f"{rate:,}" for rate in rates])
         axes.xaxis.set_minor_locator(NullLocator())
-    figure.legend(loc="outside lower center", ncols=len(methods))
+    figure.legend(loc="outside lower center", ncols=min(len(methods), LEGEND_COLUMNS))
     return figure
 
 
@@ -55,22 +61,23 @@ def variant_differences(summary: pd.DataFrame, methods: Sequence[str]) -> Figure
         summary: of claims.summarise.
         methods: the rows that are no variants.
     """
-    with_variants = summary.loc[~summary["row"].isin(list(methods)), "images_per_class"].unique()
-    count = summary.loc[summary["images_per_class"].isin(with_variants), "row"].nunique()
-    size = 1.5 + 5.0 * len(with_variants), 1.4 + 0.3 * count
+    shown = summary[(summary["row"] == CO_TUNING) | ~summary["row"].isin(list(methods))]
+    variants = shown[shown["row"] != CO_TUNING]
+    rates = sorted(variants["images_per_class"].unique())
+    names = [CO_TUNING, *variants["row"].unique()]
+    size = 1.6 + (2.4 if len(rates) > 1 else 5.0) * len(rates), 1.4 + 0.3 * len(names)
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    panels = figure.subplots(1, len(with_variants), squeeze=False, sharey=True)[0]
-    for axes, rate in zip(panels, sorted(with_variants), strict=True):
-        rows = summary[summary["images_per_class"] == rate]
-        rows = rows[(rows["row"] == CO_TUNING) | ~rows["row"].isin(list(methods))]
-        for place, (_, row) in enumerate(rows.iterrows()):
+    panels = figure.subplots(1, len(rates), squeeze=False, sharex=True, sharey=True)[0]
+    for axes, rate in zip(panels, rates, strict=True):
+        for _, row in shown[shown["images_per_class"] == rate].iterrows():
+            place = names.index(row["row"])
             colour = BLUE if row["row"] == CO_TUNING else GREY
-            ends = 100 * row["to_vanilla_low"], 100 * row["to_vanilla_high"]
+            ends = 100 * row[["to_vanilla_low", "to_vanilla_high"]].astype(float)
             axes.plot(ends, [place, place], color=colour, linewidth=5, alpha=0.35)
             axes.plot(100 * row["to_vanilla"], place, "o", color=colour, markersize=7)
         axes.axvline(0, color=GREY, linewidth=1.2, linestyle="--", zorder=0)
-        axes.set_yticks(range(len(rows)), rows["row"].tolist())
-        axes.set(title=f"{rate} images a class", ylim=(len(rows) - 0.5, -0.5))
-        axes.set_xlabel("difference to vanilla (points, 95% interval)")
+        axes.set_yticks(range(len(names)), names)
+        axes.set(title=f"{rate} images a class", ylim=(len(names) - 0.5, -0.5))
         axes.yaxis.set_tick_params(length=0, grid_alpha=0)
+    figure.supxlabel("difference to vanilla (points, 95% interval)", fontsize="medium")
     return figure

@@ -1,10 +1,10 @@
 """The sections of params.yaml that steer the claims table, one a stage."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from pipeline.sections import (
     BASELINE,
@@ -16,6 +16,9 @@ from pipeline.sections import (
     Positive,
     Section,
 )
+
+# It becomes part of a file's name and of a query for runs.
+RowName = Annotated[str, Field(pattern=r"^[\w .+-]+$")]
 
 
 class CellSettings(Section):
@@ -34,22 +37,39 @@ class CellSettings(Section):
     peers: Peers = Peers()
 
     def changed(self, values: Mapping[str, Any]) -> "CellSettings":
-        """With some values replaced, by dotted name such as peers.bss.strength."""
+        """With some values replaced, by dotted name such as peers.bss.strength.
+
+        Raises:
+            ValueError: a name is no setting's, or a value is not accepted.
+        """
         nested = self.model_dump()
         for name, value in values.items():
             *sections, key = name.split(".")
             inner = nested
             for section in sections:
                 inner = inner.setdefault(section, {})
+                if not isinstance(inner, dict):
+                    raise ValueError(f"{name}: {section} is a value, not a section")
             inner[key] = value
-        return CellSettings.model_validate(nested)
+        try:
+            return CellSettings.model_validate(nested)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            if first["type"] == "extra_forbidden":
+                raise ValueError(f"{place} is no setting of a cell") from None
+            raise ValueError(f"{place}: got {first['input']!r}; {first['msg']}") from None
 
 
 class Rate(Section):
-    """A sampling rate: images a class for training and validation, and steps of training."""
+    """A sampling rate: images a class for training and validation, and steps of training.
+
+    `variants` names those that are trained at this rate.
+    """
 
     images_per_class: Annotated[int, Field(ge=2)]
     steps: Count
+    variants: tuple[str, ...] = Field(default=(), strict=False)
 
 
 class TuneMethods(Section):
@@ -61,14 +81,19 @@ class TuneMethods(Section):
 
     rate: Rate = Rate(images_per_class=30, steps=120)
     seeds: tuple[Count, ...] = Field(default=(1000,), strict=False, min_length=1)
-    candidates: dict[MethodName, dict[str, list[Any]]] = Field(default={})
+    candidates: dict[MethodName, dict[str, Annotated[list[Any], Field(min_length=1)]]] = Field(
+        default={}
+    )
 
     def combinations(self, method: str) -> list[CellSettings]:
         """All candidates of a method, the defaults alone where it has no entry."""
         values = self.candidates.get(method, {})
         start = CellSettings(method=method)
         products = itertools.product(*values.values())
-        return [start.changed(dict(zip(values, product, strict=True))) for product in products]
+        try:
+            return [start.changed(dict(zip(values, product, strict=True))) for product in products]
+        except ValueError as error:
+            raise ValueError(f"candidates.{method}: {error}") from None
 
     @model_validator(mode="after")
     def _equal_budget(self) -> "TuneMethods":
@@ -81,8 +106,8 @@ class TuneMethods(Section):
 class FineTuneCells(Section):
     """The grid of the claims table.
 
-    `variants` are further rows: co-tuning as tuned, with some settings replaced; they are
-    trained at `variant_rates` (images a class) alone.
+    `variants` are further rows: co-tuning as tuned, with some settings replaced; each is trained
+    at the rates that name it.
     """
 
     rates: tuple[Rate, ...] = Field(
@@ -94,13 +119,33 @@ class FineTuneCells(Section):
     methods: tuple[MethodName, ...] = Field(
         default=(BASELINE, CO_TUNING), strict=False, min_length=1
     )
-    variants: dict[str, dict[str, Any]] = Field(default={})
-    variant_rates: tuple[int, ...] = Field(default=(), strict=False)
+    variants: dict[RowName, dict[str, Any]] = Field(default={})
 
     @model_validator(mode="after")
     def _variants_are_settings(self) -> "FineTuneCells":
-        for values in self.variants.values():
-            CellSettings(method=CO_TUNING).changed(values)
+        if self.variants and CO_TUNING not in self.methods:
+            raise ValueError(
+                f"variants replace settings of {CO_TUNING} as tuned, so methods must hold it; "
+                f"got {', '.join(self.methods)}"
+            )
+        if taken := sorted(self.variants.keys() & set(self.methods)):
+            raise ValueError(f"{taken[0]} is a method; give the variant another name")
+        for name, values in self.variants.items():
+            try:
+                CellSettings(method=CO_TUNING).changed(values)
+            except ValueError as error:
+                raise ValueError(f"variants.{name}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _cells_are_distinct(self) -> "FineTuneCells":
+        _refuse_repeated("rates", [rate.images_per_class for rate in self.rates])
+        _refuse_repeated("seeds", self.seeds)
+        _refuse_repeated("methods", self.methods)
+        for rate in self.rates:
+            _refuse_repeated("rates.variants", rate.variants)
+            if unknown := [name for name in rate.variants if name not in self.variants]:
+                raise ValueError(f"rates: {unknown[0]} is none of the variants")
         return self
 
 
@@ -108,3 +153,8 @@ class TimeSteps(Section):
     """How often each method's step is timed, in turns with the others."""
 
     rounds: Annotated[int, Field(ge=5)] = 40
+
+
+def _refuse_repeated(name: str, values: Sequence[Hashable]) -> None:
+    if repeated := [value for value in values if values.count(value) > 1]:
+        raise ValueError(f"{name}: {repeated[0]} is there more than once")

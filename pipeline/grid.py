@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +24,7 @@ from pipeline.tracking_groups import grouped_run
 NUMERIC_MODULES = (
     *("cotuning/*.py", "datasets/loaders.py", "datasets/splits.py", "assembly.py"),
     *("backbones.py", "cells.py", "compute.py", "inference.py", "metrics.py"),
-    *("source_predictions.py", "training.py"),
+    *("schedule.py", "source_predictions.py", "training.py"),
 )
 SECONDS_BETWEEN_LOOKS = 2.0
 
@@ -35,11 +36,13 @@ def cell_folder(store: Store, params: Params) -> Path:
     steering = params.model_dump(
         mode="json", include={"compute", "source_model", "calibrate", "fine_tune"}
     )
-    for name in ("epochs", "learning_rate", "methods", "peers"):
+    length = ("epochs", "iterations", "iterations_per_epoch")
+    for name in (*length, "learning_rate", "methods", "peers"):
         del steering["fine_tune"][name]
     steering |= {
         "val_fraction": params.prepare_data.val_fraction,
         "batch_size": params.evaluate.batch_size,
+        "crops": params.evaluate.crops,
     }
     key = resume_key(steering, pool_files(store), NUMERIC_MODULES)
     return store.work_folder("cells") / key
@@ -83,56 +86,56 @@ def run_cells(
     return pd.DataFrame([read_json(_file(folder, cell)) for cell in cells])
 
 
+@dataclass(frozen=True)
+class Worker:
+    """What one process needs to run cells."""
+
+    root: Path
+    params: Params
+    stage: str
+    folder: Path
+    pool: Pool
+    compute: Compute
+
+    def run_if_free(self, cell: Cell) -> bool:
+        """Run a cell unless another process is at it; whether it is finished."""
+        file = _file(self.folder, cell)
+        try:
+            with FileLock(file.with_suffix(".lock"), timeout=0):
+                if file.exists():
+                    return True
+                begin = time.perf_counter()
+                write_json(file, self._run_tracked(cell))
+                log.info("%s: %s, %.0f s", self.stage, file.stem, time.perf_counter() - begin)
+        except Timeout:
+            return False
+        return True
+
+    def _run_tracked(self, cell: Cell) -> Result:
+        groups = (self.stage, f"{cell.rate.images_per_class} images a class", cell.row)
+        logged = cell.settings.model_dump() | {"steps": cell.rate.steps, "seed": cell.seed}
+        with grouped_run(self.root, self.folder.name, groups, f"seed {cell.seed}", logged) as run:
+            result = run_cell(cell, self.pool, self.params, self.compute)
+            numbers = {
+                name: value
+                for name, value in result.items()
+                if isinstance(value, float) and name not in cell.columns
+            }
+            run.log_metrics(numbers)
+        return result
+
+
 def _work(root: Path, params: Params, cells: Sequence[Cell], stage: str, folder: Path) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("pipeline").setLevel(logging.INFO)
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     compute = resolve_compute(params.compute.device, params.compute.precision)
-    pool = load_pool(Store(root), params)
+    worker = Worker(root, params, stage, folder, load_pool(Store(root), params), compute)
     while missing := [cell for cell in cells if not _file(folder, cell).exists()]:
-        ran = [_run_if_free(root, params, cell, stage, folder, pool, compute) for cell in missing]
+        ran = [worker.run_if_free(cell) for cell in missing]
         if not any(ran):
             time.sleep(SECONDS_BETWEEN_LOOKS)
-
-
-def _run_if_free(
-    root: Path,
-    params: Params,
-    cell: Cell,
-    stage: str,
-    folder: Path,
-    pool: Pool,
-    compute: Compute,
-) -> bool:
-    file = _file(folder, cell)
-    try:
-        with FileLock(file.with_suffix(".lock"), timeout=0):
-            if file.exists():
-                return True
-            begin = time.perf_counter()
-            result = _run_tracked(root, params, cell, stage, folder.name, pool, compute)
-            write_json(file, result)
-            log.info("%s: %s, %.0f s", stage, file.stem, time.perf_counter() - begin)
-    except Timeout:
-        return False
-    return True
-
-
-def _run_tracked(
-    root: Path, params: Params, cell: Cell, stage: str, grid: str, pool: Pool, compute: Compute
-) -> Result:
-    groups = (stage, f"{cell.rate.images_per_class} images a class", cell.row)
-    logged = cell.settings.model_dump() | {"steps": cell.rate.steps, "seed": cell.seed}
-    with grouped_run(root, grid, groups, f"seed {cell.seed}", logged) as run:
-        result = run_cell(cell, pool, params, compute)
-        numbers = {
-            name: value
-            for name, value in result.items()
-            if isinstance(value, float) and name not in cell.columns
-        }
-        run.log_metrics(numbers)
-    return result
 
 
 def _file(folder: Path, cell: Cell) -> Path:

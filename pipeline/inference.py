@@ -1,4 +1,4 @@
-"""predict(): a network's logits on every batch."""
+"""A network's logits on every batch, or on several crops of every image."""
 
 from collections.abc import Callable, Iterable
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.compute import Compute
+from pipeline.datasets.loaders import ImageSet, Preprocessing, stored_batches
 
 
 @torch.inference_mode()
@@ -19,9 +20,43 @@ def predict(
     network.to(memory_format=torch.channels_last).eval()
     logits, labels = [], []
     for images, batch_labels in batches:
-        with compute.autocast():
-            output = network(images)
-        logits.append(output.float().cpu())
+        logits.append(_forward(network, images, compute).cpu())
         labels.append(batch_labels.cpu())
         on_batch(len(batch_labels))
     return torch.cat(logits), torch.cat(labels)
+
+
+@torch.inference_mode()
+def predict_crops(
+    network: nn.Module,
+    images: ImageSet,
+    preprocessing: Preprocessing,
+    crops: int,
+    batch_size: int,
+    compute: Compute,
+    on_batch: Callable[[int], None] = lambda images: None,
+) -> Tensor:
+    """Logits [N, classes] in float32 of every image, summed over its crops, on the CPU.
+
+    The crops of a batch enter the network one after the other, so that ten take no more memory
+    than one.
+
+    Args:
+        crops: 1, the centre, or 10, the corners and the centre, each also mirrored.
+    """
+    network.to(memory_format=torch.channels_last).eval()
+    logits = []
+    for pixels, labels in stored_batches(images, batch_size, compute.device):
+        views = preprocessing.crops(pixels, crops)
+        summed = _forward(network, next(views), compute)
+        for view in views:
+            summed += _forward(network, view, compute)
+        logits.append(summed.cpu())
+        on_batch(len(labels))
+    return torch.cat(logits)
+
+
+def _forward(network: nn.Module, images: Tensor, compute: Compute) -> Tensor:
+    with compute.autocast():
+        output: Tensor = network(images)
+    return output.float()

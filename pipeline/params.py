@@ -1,7 +1,8 @@
 """params.yaml as frozen, typed sections, one a stage; anything unknown or ill-typed is refused."""
 
 import difflib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.claims_sections import FineTuneCells, TimeSteps, TuneMethods
 from pipeline.errors import UserError
+from pipeline.files import write_aside
 from pipeline.sections import (
     BASELINE,
     PARTS,
@@ -64,33 +66,63 @@ class Params(Section):
                 "calibrate.method source-validation needs prepare_data.source_validation, "
                 "a folder of labelled images of the source categories"
             )
+        if shared := sorted(set(self.tune_methods.seeds) & set(self.fine_tune_cells.seeds)):
+            raise ValueError(
+                f"seed {shared[0]} is in tune_methods.seeds and in fine_tune_cells.seeds; "
+                "settings must be chosen on samples that the table does not use"
+            )
         return self
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> Params:
+def load(path: Path, overrides: Sequence[str] = (), overlay: Path | None = None) -> Params:
     """Read and check the whole of params.yaml.
 
     Args:
         path: of params.yaml; a section or value left out has its default.
-        overrides: `section.name=value`, the value in YAML; they win over the file.
+        overrides: `section.name=value`, the value in YAML; they win over the files.
+        overlay: a file of the same form whose values win over those of params.yaml.
 
     Raises:
-        UserError: the file is missing or is no YAML, or a name or value is not accepted.
+        UserError: a file is missing or is no YAML, or a name or value is not accepted.
     """
-    try:
-        values = YAML(typ="safe").load(path.read_text()) or {}
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is missing; run this inside the project, beside dvc.yaml"
-        ) from None
-    except YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    values = _read(path, YAML(typ="safe"))
+    name = path.name
+    if overlay is not None:
+        _merge(values, _read_overlay(overlay, YAML(typ="safe")))
+        name += f" with {overlay}"
     for override in overrides:
         _apply(values, override)
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        raise UserError(_explain(path.name, error.errors())) from None
+        raise UserError(_explain(name, error.errors())) from None
+
+
+def write_overlaid(path: Path, overlay: Path) -> list[str]:
+    """Write an overlay's values into params.yaml; comments and all other lines are kept.
+
+    Returns:
+        What changed, a line a value, as in `fine_tune.iterations: null -> 9050`.
+
+    Raises:
+        UserError: as load() raises; params.yaml is left as it was.
+    """
+    before, after = (
+        _flat(load(path, (), file).model_dump(mode="json")) for file in (None, overlay)
+    )
+    yaml = YAML()
+    yaml.width = 10_000
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(type(None), _represent_null)
+    values = _read(path, yaml)
+    _merge(values, _read_overlay(overlay, yaml))
+    with write_aside(path) as aside, aside.open("w") as file:
+        yaml.dump(values, file)
+    return [
+        f"{name}: {json.dumps(before.get(name))} -> {json.dumps(value)}"
+        for name, value in after.items()
+        if value != before.get(name)
+    ]
 
 
 def check_method(name: str) -> None:
@@ -101,6 +133,46 @@ def check_method(name: str) -> None:
         close = difflib.get_close_matches(name, (BASELINE, *PARTS), n=1, cutoff=0.0)[0]
         reason = error.errors()[0]["ctx"]["error"]
         raise UserError(f"--method: {reason}; did you mean {close}?") from None
+
+
+def _read(path: Path, yaml: YAML) -> dict[str, Any]:
+    try:
+        values = yaml.load(path.read_text()) or {}
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} is missing; run this inside the project, beside dvc.yaml"
+        ) from None
+    except YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path.name}: the file: got {values!r}; expected sections")
+    return values
+
+
+def _read_overlay(path: Path, yaml: YAML) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"--overlay {path} is no file; those of the project lie in experiments/")
+    return _read(path, yaml)
+
+
+def _merge(values: Any, changes: Mapping[str, Any]) -> None:
+    for name, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(values.get(name), Mapping):
+            _merge(values[name], value)
+        else:
+            values[name] = value
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = isinstance(value, Mapping)
+        flat |= _flat(value, f"{prefix}{name}.") if inner else {prefix + name: value}
+    return flat
+
+
+def _represent_null(representer: Any, value: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

@@ -175,7 +175,7 @@ def _making(findings: Findings) -> Iterable[str]:
         ["Source model", f"{source.name}, weights {source.weights}"],
         ["Network input", f"{source.input_size} px, cut from images of {data.stored_size} px"],
         ["Data", f"{data.source}: " + ", ".join(f"{count:,} {split}" for split, count in splits)],
-        ["Training", f"{training.epochs} epochs, {training.batch_size} a batch, {schedule}"],
+        ["Training", f"{training.length}, {training.batch_size} a batch, {schedule}"],
     ]
     yield table(["What", "Value"], rows)
     yield (

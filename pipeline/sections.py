@@ -8,6 +8,11 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+SourceName = Literal[
+    "fashion-mnist", "image-folder", "cub-200-2011", "stanford-cars", "fgvc-aircraft", "coco-70",
+    "Caltech101", "CIFAR10", "CIFAR100", "DTD", "EuroSAT", "FashionMNIST", "FGVCAircraft",
+    "Flowers102", "Food101", "OxfordIIITPet", "StanfordCars", "SUN397",
+]  # fmt: skip
 
 
 class Section(BaseModel):
@@ -37,17 +42,38 @@ class SourceModel(Section):
 
 
 class PrepareData(Section):
-    """Which images, how many of each class, and the side, in pixels, of the stored squares."""
+    """Which images, how many of each class, and the side, in pixels, of the stored squares.
 
-    source: Literal["fashion-mnist", "image-folder"] = "fashion-mnist"
+    `source_validation` is a folder of labelled source images: a folder a category, or with the
+    file `source_labels` of lines "filename label". Categories go by WordNet id, by index from 0
+    in the source model's order, or by name.
+    """
+
+    source: SourceName = "fashion-mnist"
     root: str = "data/raw"
+    expected_counts: Literal["published", "any"] = "published"
     stored_size: Annotated[int, Field(ge=8)] = 72
     images_per_class: Annotated[int, Field(ge=2)] | None = 100
+    sampling_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     val_fraction: Fraction = 0.2
     test_fraction: Fraction = 0.2
     test_limit: Count | None = None
     source_validation: str | None = None
+    source_labels: str | None = None
     on_bad_image: Literal["stop", "skip"] = "stop"
+
+    @model_validator(mode="after")
+    def _options_fit_together(self) -> "PrepareData":
+        if self.sampling_rate < 1 and self.images_per_class is not None:
+            raise ValueError(
+                f"got sampling_rate {self.sampling_rate} and images_per_class "
+                f"{self.images_per_class}; set images_per_class to null, or sampling_rate to 1.0"
+            )
+        if self.source_labels is not None and self.source_validation is None:
+            raise ValueError(
+                "source_labels needs source_validation, the folder of the images that it lists"
+            )
+        return self
 
 
 class ExtractLogits(Section):
@@ -62,18 +88,47 @@ class Calibrate(Section):
 
 
 class Training(Section):
-    """How a network is trained; sizes in images, lengths in epochs, rates per step."""
+    """How a network is trained; sizes in images, rates per iteration.
 
-    epochs: Count = 12
+    It is so many `epochs` or so many `iterations` long; the other is None. `step_at` counts in
+    the same unit. An epoch, at whose end the network is validated, is `iterations_per_epoch`
+    long, or one pass over the training images where that is None. `smallest_crop` is the share
+    of a training image's area that a random crop covers at least.
+    """
+
+    epochs: Count | None = 12
+    iterations: Count | None = None
+    iterations_per_epoch: Count | None = None
     batch_size: Annotated[int, Field(ge=2)] = 48
+    smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.08
     learning_rate: Positive = 0.003
     target_head_factor: Positive = 10.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: NonNegative = 5e-4
     schedule: Literal["cosine", "step"] = "cosine"
-    step_epochs: tuple[Count, ...] = Field(default=(8,), strict=False)
+    step_at: tuple[Count, ...] = Field(default=(8,), strict=False)
     step_factor: Fraction = 0.1
     max_gradient_norm: Positive | None = None
+
+    @property
+    def length(self) -> str:
+        """As in `12 epochs` or `9050 iterations`."""
+        return f"{self.epochs} epochs" if self.epochs else f"{self.iterations} iterations"
+
+    @model_validator(mode="after")
+    def _length_is_given_once(self) -> "Training":
+        if (self.epochs is None) == (self.iterations is None):
+            raise ValueError(
+                f"got epochs {self.epochs or 'null'} and iterations {self.iterations or 'null'}; "
+                "give the length of training in one of them and set the other to null"
+            )
+        late = [step for step in self.step_at if step >= (self.epochs or self.iterations or 0)]
+        if self.schedule == "step" and late:
+            raise ValueError(
+                f"step_at {late[0]} is never reached in {self.length}; it counts in the unit of "
+                "the length: lower it, or leave it out"
+            )
+        return self
 
 
 class Tune(Training):
@@ -171,7 +226,10 @@ class FineTune(Training):
 
 
 class Evaluate(Section):
+    """`crops` of each test image: its centre, or ten whose logits are summed."""
+
     batch_size: Count = 256
+    crops: Literal[1, 10] = 1
     bootstrap_resamples: Annotated[int, Field(ge=100)] = 1000
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import socket
 import sqlite3
 import time
@@ -51,7 +52,7 @@ class StageRun:
         """Record numbers at a step (an epoch, or 0); values of None are left out."""
         now = int(time.time() * 1000)
         self._unsent += [
-            Metric(name, float(value), now, step)
+            Metric(_accepted(name), float(value), now, step)
             for name, value in values.items()
             if value is not None
         ]
@@ -221,5 +222,10 @@ def _params(params: Mapping[str, Any], prefix: str = "") -> list[Param]:
         if isinstance(value, Mapping):
             flat += _params(value, f"{prefix}{name}.")
         else:
-            flat.append(Param(prefix + name, str(value)))
+            flat.append(Param(_accepted(prefix + name), str(value)))
     return flat
+
+
+def _accepted(name: str) -> str:
+    """A name of a param or metric as MLflow takes it: co-tuning_bss for co-tuning+bss."""
+    return re.sub(r"[^\w .:/-]", "_", name)

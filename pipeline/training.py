@@ -1,8 +1,9 @@
 """fit(): the one training loop; it reports through callbacks and tracks nothing."""
 
+import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from pipeline.datasets.loaders import (
 from pipeline.errors import UserError
 from pipeline.files import write_aside
 from pipeline.inference import predict
+from pipeline.schedule import learning_rate_factor, training_length
 from pipeline.sections import Training
 
 EVALUATION_BATCH = 256
@@ -57,10 +59,10 @@ class Data:
     validation: ImageSet
     preprocessing: Preprocessing
 
-    def images_per_epoch(self, batch_size: int) -> int:
-        """How many images an epoch passes: whole batches, or all where they do not fill one."""
+    def images_passed(self, training: Training) -> int:
+        """How many images a whole training run passes, each as often as it is passed."""
         images = len(self.train)
-        return images - images % batch_size if images >= batch_size else images
+        return training_length(training, images).iterations * min(training.batch_size, images)
 
 
 def fit(
@@ -104,26 +106,12 @@ def fit(
         loop.load(checkpoint)
     for record in loop.history:
         on_epoch(record)
-    for epoch in range(len(loop.history) + 1, training.epochs + 1):
+    for epoch in range(len(loop.history) + 1, loop.length.epochs + 1):
         record = loop.run_epoch(epoch, seed, on_batch)
         if checkpoint is not None:
             loop.save(checkpoint)
         on_epoch(record)
     return FitResult(loop.history, _best_epoch(loop.history), loop.best)
-
-
-def learning_rate_factor(training: Training, steps_per_epoch: int) -> Callable[[int], float]:
-    """The factor of the learning rate at each step, counted from 0: cosine to 0, or in steps."""
-    total = training.epochs * steps_per_epoch
-    drops = [epoch * steps_per_epoch for epoch in training.step_epochs]
-
-    def cosine(step: int) -> float:
-        return 0.5 * (1 + math.cos(math.pi * min(step / total, 1)))
-
-    def by_steps(step: int) -> float:
-        return training.step_factor ** sum(step >= drop for drop in drops)
-
-    return cosine if training.schedule == "cosine" else by_steps
 
 
 def validate(
@@ -157,17 +145,19 @@ class Loop:
             momentum=training.momentum,
             weight_decay=training.weight_decay,
             nesterov=training.momentum > 0,
+            fused=True,
         )
-        steps = max(len(data.train) // training.batch_size, 1)
+        self.length = training_length(training, len(data.train))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, learning_rate_factor(training, steps)
+            self.optimizer, learning_rate_factor(training, self.length)
         )
         self.history: list[Record] = []
         self.best: dict[str, Tensor] = {}
 
     def run_epoch(self, epoch: int, seed: int, on_batch: Callable[[int], None]) -> Record:
         record: Record = {"epoch": epoch, "learning_rate": self.optimizer.param_groups[0]["lr"]}
-        record |= self._train(seed * EPOCHS_PER_SEED + epoch, on_batch)
+        iterations = self.length.iterations_of(epoch)
+        record |= self._train(seed * EPOCHS_PER_SEED + epoch, iterations, on_batch)
         record |= validate(self.model, self.data.validation, self.data.preprocessing, self.compute)
         if not all(map(math.isfinite, record.values())):
             raise DivergedError(
@@ -180,25 +170,31 @@ class Loop:
             self.best = {name: value.detach().cpu().clone() for name, value in state.items()}
         return record
 
-    def _train(self, epoch_seed: int, on_batch: Callable[[int], None]) -> Record:
+    def _train(self, epoch_seed: int, iterations: int, on_batch: Callable[[int], None]) -> Record:
         torch.manual_seed(epoch_seed)
         generator = torch.Generator().manual_seed(epoch_seed)
         self.model.train()
         totals: dict[str, Tensor] = {}
         seen = 0
-        for images, labels in training_batches(
-            self.data.train,
-            self.data.preprocessing,
-            self.training.batch_size,
-            generator,
-            self.compute.device,
-        ):
+        for images, labels in itertools.islice(self._batches(generator), iterations):
             terms = self.step(images, labels)
             for name, value in terms.items():
                 totals[name] = value.detach() * len(labels) + totals.get(name, 0)
             seen += len(labels)
             on_batch(len(labels))
         return {name: float(total / seen) for name, total in totals.items()}
+
+    def _batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pass after pass over the training images, each in an order of its own."""
+        crops = replace(self.data.preprocessing, smallest_crop=self.training.smallest_crop)
+        while True:
+            yield from training_batches(
+                self.data.train,
+                crops,
+                self.training.batch_size,
+                generator,
+                self.compute.device,
+            )
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         with self.compute.autocast():

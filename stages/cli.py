@@ -29,10 +29,18 @@ Override = Annotated[
         show_default=False,
     ),
 ]
+Overlay = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A file of values that win over params.yaml, as experiments/cub-200-2011.yaml.",
+        show_default=False,
+    ),
+]
 Method = Annotated[
     str,
     typer.Option(
-        help="vanilla, co-tuning, l2-sp, delta, bss, stoch-norm, or several as in co-tuning+bss.",
+        help="vanilla, co-tuning, a peer such as l2-sp, or several joined as in co-tuning+bss.",
         show_default=False,
     ),
 ]
@@ -46,75 +54,96 @@ Workers = Annotated[
 
 
 @stage.command("prepare-data")
-def prepare_data(override: Override = None) -> None:
+def prepare_data(override: Override = None, overlay: Overlay = None) -> None:
     """Decode and resize every image once; split into training, validation and test."""
-    _run_stage("prepare_data", override)
+    _run_stage("prepare_data", override, overlay)
 
 
 @stage.command("extract-logits")
-def extract_logits(override: Override = None) -> None:
+def extract_logits(override: Override = None, overlay: Overlay = None) -> None:
     """Pass the images through the source model and keep its logits."""
-    _run_stage("extract_logits", override)
+    _run_stage("extract_logits", override, overlay)
 
 
 @stage.command()
-def calibrate(override: Override = None) -> None:
+def calibrate(override: Override = None, overlay: Overlay = None) -> None:
     """Find the temperature of the source model."""
-    _run_stage("calibrate", override)
+    _run_stage("calibrate", override, overlay)
 
 
 @stage.command()
-def tune(override: Override = None, workers: Workers = 1) -> None:
+def tune(override: Override = None, overlay: Overlay = None, workers: Workers = 1) -> None:
     """Search for the source weight and the temperature on the validation split."""
-    _run_stage("tune", override, workers=workers)
+    _run_stage("tune", override, overlay, workers=workers)
 
 
 @stage.command("fit-relationship")
-def fit_relationship(override: Override = None) -> None:
+def fit_relationship(override: Override = None, overlay: Overlay = None) -> None:
     """Learn p(source category | target class)."""
-    _run_stage("fit_relationship", override)
+    _run_stage("fit_relationship", override, overlay)
 
 
 @stage.command("fine-tune")
-def fine_tune(method: Method, override: Override = None) -> None:
+def fine_tune(method: Method, override: Override = None, overlay: Overlay = None) -> None:
     """Fine-tune the source model on the target data."""
-    _run_stage("fine_tune", override, method=method)
+    _run_stage("fine_tune", override, overlay, method=method)
 
 
 @stage.command()
-def evaluate(method: Method, override: Override = None) -> None:
+def evaluate(method: Method, override: Override = None, overlay: Overlay = None) -> None:
     """Judge a fine-tuned model on the test split."""
-    _run_stage("evaluate", override, method=method)
+    _run_stage("evaluate", override, overlay, method=method)
 
 
 @stage.command()
-def report(override: Override = None) -> None:
+def report(override: Override = None, overlay: Overlay = None) -> None:
     """Compare the methods: did Co-Tuning help, by how much, how sure."""
-    _run_stage("report", override)
+    _run_stage("report", override, overlay)
 
 
 @stage.command("tune-methods")
-def tune_methods(override: Override = None, workers: CellWorkers = CORES) -> None:
+def tune_methods(
+    override: Override = None, overlay: Overlay = None, workers: CellWorkers = CORES
+) -> None:
     """Of the claims table: choose each method's settings, all with the same budget."""
-    _run_stage("tune_methods", override, workers=workers)
+    _run_stage("tune_methods", override, overlay, workers=workers)
 
 
 @stage.command("fine-tune-cells")
-def fine_tune_cells(override: Override = None, workers: CellWorkers = CORES) -> None:
+def fine_tune_cells(
+    override: Override = None, overlay: Overlay = None, workers: CellWorkers = CORES
+) -> None:
     """Of the claims table: train and judge each rate, seed, method and variant."""
-    _run_stage("fine_tune_cells", override, workers=workers)
+    _run_stage("fine_tune_cells", override, overlay, workers=workers)
 
 
 @stage.command("time-steps")
-def time_steps(override: Override = None) -> None:
+def time_steps(override: Override = None, overlay: Overlay = None) -> None:
     """Of the claims table: time each method's step, in turns."""
-    _run_stage("time_steps", override)
+    _run_stage("time_steps", override, overlay)
 
 
 @stage.command()
-def claims(override: Override = None) -> None:
+def claims(override: Override = None, overlay: Overlay = None) -> None:
     """Make the claims table of the finished cells."""
-    _run_stage("claims", override)
+    _run_stage("claims", override, overlay)
+
+
+@app.command()
+def overlay(
+    file: Annotated[Path, typer.Argument(help="As experiments/cub-200-2011.yaml.")],
+) -> None:
+    """Write the values of a file into params.yaml, for `dvc repro` and `dvc exp run`."""
+
+    def write() -> None:
+        from pipeline.params import write_overlaid
+        from pipeline.project import project_root
+
+        path = project_root() / "params.yaml"
+        changes = write_overlaid(path, file)
+        typer.echo("\n".join(changes) or f"{path} has these values already")
+
+    _guard(write)
 
 
 @app.command()
@@ -140,12 +169,14 @@ def main() -> None:
     app()
 
 
-def _run_stage(module: str, overrides: list[str] | None, **options: object) -> None:
+def _run_stage(
+    module: str, overrides: list[str] | None, overlay: Path | None, **options: object
+) -> None:
     def call() -> None:
         from pipeline import params
         from pipeline.project import project_root
 
-        values = params.load(project_root() / "params.yaml", overrides or [])
+        values = params.load(project_root() / "params.yaml", overrides or [], overlay)
         if "method" in options:
             params.check_method(str(options["method"]))
         importlib.import_module(f"stages.{module}").run(values, **options)

@@ -12,7 +12,7 @@ from pipeline.backbones import load_source_model
 from pipeline.compute import resolve_compute
 from pipeline.cotuning.diagnostics import class_means, source_head_divergence
 from pipeline.datasets.loaders import Preprocessing, evaluation_batches
-from pipeline.inference import predict
+from pipeline.inference import predict, predict_crops
 from pipeline.metrics import bootstrap_intervals, classification_metrics, predictions_table
 from pipeline.params import Params
 from pipeline.plots import confusion_matrix, save_figure
@@ -52,8 +52,9 @@ def run(params: Params, method: str) -> None:
         progress(f"evaluate {method}", len(test) + len(validation)) as advance,
     ):
         preprocessing = Preprocessing(params.source_model.input_size, source.mean, source.std)
-        batches = evaluation_batches(test, preprocessing, section.batch_size, compute.device)
-        logits, _ = predict(model.deploy(), batches, compute, advance)
+        logits = predict_crops(
+            model.deploy(), test, preprocessing, section.crops, section.batch_size, compute, advance
+        )
         batches = evaluation_batches(validation, preprocessing, section.batch_size, compute.device)
         after = SplitLogits(
             *predict(model.source_network(), batches, compute, advance),
@@ -64,7 +65,8 @@ def run(params: Params, method: str) -> None:
             name: distance_to_relationship(split, relationship, prepared.classes)
             for name, split in (("before", before), ("after", after), ("uniform", uniform))
         }
-        predictions = predictions_table(logits, prepared.samples("test"))
+        # The mean ranks as the sum does, and is as sure of itself as a single crop.
+        predictions = predictions_table(logits / section.crops, prepared.samples("test"))
         classes = len(prepared.classes)
         metrics = classification_metrics(predictions, classes)
         intervals = bootstrap_intervals(

@@ -50,9 +50,7 @@ def run(params: Params, method: str) -> None:
         stage_run(
             store.root, "fine-tune", logged, inputs, store.folder("fine-tune", method), method
         ) as run,
-        progress(
-            f"fine-tune {method}", section.epochs * data.images_per_epoch(section.batch_size)
-        ) as advance,
+        progress(f"fine-tune {method}", data.images_passed(section)) as advance,
     ):
         result = fit(
             model,

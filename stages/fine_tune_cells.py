@@ -36,6 +36,6 @@ def all_cells(section: FineTuneCells, settings: dict[str, CellSettings]) -> list
         for rate in section.rates
         for row, given in {
             **{method: settings[method] for method in section.methods},
-            **(variants if rate.images_per_class in section.variant_rates else {}),
+            **{name: variants[name] for name in rate.variants},
         }.items()
     ]

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from pathlib import Path
 
 from pipeline.artifacts import Store
 from pipeline.datasets.images import store_images
@@ -20,7 +19,7 @@ log = logging.getLogger(__name__)
 def run(params: Params) -> None:
     store = Store(project_root())
     section = params.prepare_data
-    listing = list_source(section.source, store.root / section.root)
+    listing = list_source(section.source, store.root / section.root, section.expected_counts)
     manifest = build_manifest(
         listing,
         images_per_class=section.images_per_class,
@@ -28,11 +27,15 @@ def run(params: Params) -> None:
         test_fraction=section.test_fraction,
         test_limit=section.test_limit,
         seed=params.seed,
+        sampling_rate=section.sampling_rate,
     )
     source_folders: tuple[str, ...] = ()
     if section.source_validation is not None:
         listing, manifest, source_folders = add_source_validation(
-            listing, manifest, store.root / Path(section.source_validation)
+            listing,
+            manifest,
+            store.root / section.source_validation,
+            store.root / section.source_labels if section.source_labels else None,
         )
     folder = store.folder("prepare-data")
     with (

@@ -19,6 +19,7 @@ from pipeline.processes import run_in_processes
 from pipeline.progress import progress
 from pipeline.project import project_root
 from pipeline.resume import resume_key
+from pipeline.schedule import training_length
 from pipeline.search import (
     SearchSpace,
     finished_trials,
@@ -101,18 +102,18 @@ class TrialRunner:
     ) -> float | None:
         """The lowest validation NLL of a training run, None where it was stopped early."""
         section = self.params.tune
+        epochs = training_length(section, len(self.data.train)).epochs
 
         def report(record: Record) -> None:
             epoch = int(record["epoch"])
             run.log_metrics(record, epoch)
             trial.report(record["validation_nll"], epoch)
-            if epoch < section.epochs and trial.should_prune():
+            if epoch < epochs and trial.should_prune():
                 raise optuna.TrialPruned
 
-        images = section.epochs * self.data.images_per_epoch(section.batch_size)
         model = new_model(self.source, classes, self.params.seed)
         try:
-            with progress(title, images) as advance:
+            with progress(title, self.data.images_passed(section)) as advance:
                 result = fit(
                     model, objective, self.data, section, self.compute, self.params.seed,
                     on_epoch=report, on_batch=advance,

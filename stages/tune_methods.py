@@ -1,10 +1,12 @@
 """Choose each method's settings on validation images, with equally many candidates for all."""
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 
 from pipeline.artifacts import Store, write_csv, write_json
 from pipeline.cells import Cell
-from pipeline.claims_sections import CellSettings
+from pipeline.claims_sections import CellSettings, TuneMethods
 from pipeline.errors import UserError
 from pipeline.grid import pool_files, run_cells
 from pipeline.params import Params
@@ -16,27 +18,36 @@ def run(params: Params, workers: int) -> None:
     store = Store(project_root())
     section = params.tune_methods
     folder = store.folder("tune-methods")
-    cells = [
-        Cell(method, section.rate, seed, settings, tested=False)
-        for seed in section.seeds
-        for method in params.fine_tune_cells.methods
-        for settings in section.combinations(method)
-    ]
+    candidates = {method: section.combinations(method) for method in params.fine_tune_cells.methods}
+    cells = candidate_cells(section, candidates)
     with stage_run(
         store.root, "tune-methods", section.model_dump(), pool_files(store), folder
     ) as run:
         trials = run_cells(store, params, cells, "tune-methods", workers)
-        trials["settings"] = [cell.settings.model_dump_json() for cell in cells]
+        trials = trials.assign(settings=[cell.settings.model_dump_json() for cell in cells])
         write_csv(folder / "trials.csv", trials)
         chosen = {
-            method: choose(trials[trials["row"] == method])
-            for method in params.fine_tune_cells.methods
+            method: choose(trials[trials["row"] == method]) if len(given) > 1 else given[0]
+            for method, given in candidates.items()
         }
         write_json(
             folder / "settings.json",
             {method: settings.model_dump() for method, settings in chosen.items()},
         )
         run.log_metrics({"cells": len(cells)})
+
+
+def candidate_cells(
+    section: TuneMethods, candidates: Mapping[str, Sequence[CellSettings]]
+) -> list[Cell]:
+    """A cell a candidate and seed, of the methods that have a choice."""
+    return [
+        Cell(method, section.rate, seed, settings, tested=False)
+        for seed in section.seeds
+        for method, given in candidates.items()
+        if len(given) > 1
+        for settings in given
+    ]
 
 
 def choose(trials: pd.DataFrame) -> CellSettings:
@@ -50,6 +61,8 @@ def choose(trials: pd.DataFrame) -> CellSettings:
     Raises:
         UserError: every candidate diverged.
     """
+    # Without a single finished training no cell has brought the column.
+    trials = trials.reindex(columns=["row", "settings", "diverged", "validation_nll"])
     candidates = trials.groupby("settings", sort=False)
     usable = candidates["validation_nll"].mean()[~candidates["diverged"].any()]
     if usable.empty:

@@ -9,6 +9,7 @@ import torch
 from mlflow import MlflowClient
 from torch import nn
 
+from pipeline import tracking
 from pipeline.artifacts import Prepared
 from pipeline.backbones import SourceModel
 from pipeline.cells import Pool
@@ -35,6 +36,30 @@ def project(tmp_path, empty_database, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     return tmp_path
+
+
+@pytest.fixture
+def stage(project):
+    """Run a stage that writes one file; give its finished run."""
+
+    def run_stage(name, inputs=(), content="x", params=None):
+        folder = project / "data" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with tracking.stage_run(project, name, params or {}, list(inputs), folder) as run:
+            (folder / "out.txt").write_text(content)
+            run.log_metrics({"loss": 2.0, "absent": None}, step=1)
+            run.log_metrics({"loss": 1.0}, step=2)
+        return MlflowClient(f"sqlite:///{project / 'mlflow.db'}").get_run(run.run_id)
+
+    return run_stage
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Downloads fail at once, on a port where nothing listens."""
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ SMALL = {
     "prepare_data": {"source": "image-folder", "root": "photos", "stored_size": 36},
     "tune": {"trials": 2, "epochs": 1, "batch_size": 8},
     "fine_tune": {"epochs": 10, "batch_size": 8},
-    "evaluate": {"bootstrap_resamples": 100},
+    "evaluate": {"bootstrap_resamples": 100, "crops": 10},
     "report": {"bootstrap_resamples": 100},
 }
 
@@ -62,7 +62,7 @@ def executed(output):
 
 def changed_stages(project):
     """The stages that DVC finds changed in themselves, not those that merely follow them."""
-    status = json.loads(call(project, "dvc", "status", "--json").stdout)
+    status = json.loads(call(project, "dvc", "status", "--json", "dvc.yaml").stdout)
     return {name.partition("@")[0] for name in status}
 
 
@@ -186,6 +186,16 @@ def test_passing_values_through_needs_no_trial(finished):
     best = json.loads(path.read_text())
     assert (best["source_weight"], best["trials"]) == (2.3, 0)
     path.write_text(kept)
+
+
+def test_the_number_of_crops_reaches_the_metrics(finished):
+    path = finished / "data/evaluate/vanilla/metrics.json"
+    ten = path.read_text()
+    command = ("cot", "stage", "evaluate", "--method", "vanilla", "--set")
+    assert call(finished, *command, "evaluate.crops=1").returncode == 0
+    assert json.loads(path.read_text())["nll"] != json.loads(ten)["nll"]
+    assert call(finished, *command, "evaluate.crops=10").returncode == 0
+    assert path.read_text() == ten
 
 
 def test_workers_share_the_trials(finished):

@@ -21,8 +21,8 @@ from typing import Literal
 import PIL
 from PIL import UnidentifiedImageError
 
+from pipeline.datasets.listing import Read, name_some, one_line
 from pipeline.datasets.partial import FileState, Written, open_partial
-from pipeline.datasets.sources import Read, name_some, one_line
 from pipeline.datasets.square_file import SquareFile
 from pipeline.datasets.squares import large_images_allowed, to_square
 from pipeline.errors import UserError

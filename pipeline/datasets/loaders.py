@@ -1,5 +1,6 @@
 """Batches of network input, cut from the memory-mapped images of prepare-data."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 
-CROP_AREA = (0.08, 1.0)
+SMALLEST_CROP = 0.08
 CROP_ASPECT = (3 / 4, 4 / 3)
 CROP_ATTEMPTS = 10
 LOADER_PROCESSES = 2
@@ -44,11 +45,13 @@ class Preprocessing:
     Attributes:
         input_size: side of the crop that enters the network, in pixels.
         mean, std: per channel, of images in [0, 1].
+        smallest_crop: share of an image's area in (0, 1] that a random crop covers at least.
     """
 
     input_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    smallest_crop: float = SMALLEST_CROP
 
     def normalize(self, images: Tensor) -> Tensor:
         """Bytes in [0, 255], [N, 3, H, W], to normalised channels-last float32."""
@@ -62,22 +65,38 @@ class Preprocessing:
         inside = slice(margin, margin + self.input_size)
         return self.normalize(images[..., inside, inside])
 
+    def crops(self, images: Tensor, count: int) -> Iterator[Tensor]:
+        """The centre crop, or ten crops of input_size x input_size pixels, normalised: corners
+        and centre, then the same of the mirrored images.
+
+        Source: torchvision.transforms.TenCrop.
+        """
+        if count == 1:
+            yield self.center_crop(images)
+            return
+        last = images.shape[-1] - self.input_size
+        for view in images, images.flip(-1):
+            for top, left in itertools.product((0, last), repeat=2):
+                inside = view[..., top : top + self.input_size, left : left + self.input_size]
+                yield self.normalize(inside)
+            yield self.center_crop(view)
+
     def random_crop(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """A random resized crop and flip of its own for each image, normalised."""
-        boxes = random_boxes(len(images), generator)
+        boxes = random_boxes(len(images), generator, self.smallest_crop)
         flips = torch.rand(len(images), generator=generator) < 0.5
         return self.normalize(resample(images, boxes, flips, self.input_size))
 
 
-def random_boxes(count: int, generator: torch.Generator) -> Tensor:
+def random_boxes(count: int, generator: torch.Generator, smallest: float = SMALLEST_CROP) -> Tensor:
     """Boxes [count, 4] of RandomResizedCrop: left, top, width, height as fractions of a square.
 
-    Area uniform in [0.08, 1], aspect log-uniform in [3/4, 4/3], redrawn up to 10 times until it
+    Area uniform in [smallest, 1], aspect log-uniform in [3/4, 4/3], redrawn up to 10 times until it
     fits, else the whole image.
 
     Source: torchvision.transforms.RandomResizedCrop, with its defaults.
     """
-    area = torch.empty(count, CROP_ATTEMPTS).uniform_(*CROP_AREA, generator=generator)
+    area = torch.empty(count, CROP_ATTEMPTS).uniform_(smallest, 1, generator=generator)
     low, high = np.log(CROP_ASPECT)
     aspect = torch.empty(count, CROP_ATTEMPTS).uniform_(low, high, generator=generator).exp()
     size = torch.stack([(area * aspect).sqrt(), (area / aspect).sqrt()], dim=-1)
@@ -135,9 +154,16 @@ def evaluation_batches(
     images: ImageSet, preprocessing: Preprocessing, batch_size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Every image once, in order, as its centre crop."""
-    sampler = BatchSampler(range(len(images)), batch_size, drop_last=False)
-    for pixels, labels in _load(images, sampler, device):
+    for pixels, labels in stored_batches(images, batch_size, device):
         yield preprocessing.center_crop(pixels), labels
+
+
+def stored_batches(
+    images: ImageSet, batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every image once, in order, as it is stored: uint8 [N, 3, side, side]."""
+    sampler = BatchSampler(range(len(images)), batch_size, drop_last=False)
+    yield from _load(images, sampler, device)
 
 
 def _load(

@@ -6,9 +6,12 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from pipeline.datasets.sources import Listing, Read, list_image_folder
+from pipeline.datasets.image_folder import list_image_folder
+from pipeline.datasets.listing import ImageFolderReader, Listing, Read, name_some
+from pipeline.errors import UserError
 
 SPLIT = "source-validation"
+PARAMETER = "prepare_data.source_validation"
 
 
 @dataclass(frozen=True)
@@ -34,23 +37,28 @@ class TwoFolderReader:
 
 
 def add_source_validation(
-    listing: Listing, manifest: pd.DataFrame, root: Path
+    listing: Listing, manifest: pd.DataFrame, root: Path, labels_file: Path | None = None
 ) -> tuple[Listing, pd.DataFrame, tuple[str, ...]]:
-    """Append the images of <root>/<category>/ to a manifest as the split source-validation.
+    """Append labelled source images to a manifest as the split source-validation.
 
     Args:
         listing: of the target images.
         manifest: columns row, split, label, path.
-        root: a folder a source category.
+        root: a folder a source category; with labels_file, what its paths are relative to.
+        labels_file: as list_labelled_files reads it.
 
     Returns:
-        The listing, now able to read both; the manifest, its new labels counting the folders
-        in order; the folders' names.
+        The listing, now able to read both; the manifest, its new labels counting the categories
+        in order; the names that folders or file give to the categories.
 
     Raises:
-        UserError: the folder is missing, has another layout or a category without images.
+        UserError: the folder is missing, has another layout or a category without images, or
+            the file does not describe it.
     """
-    source = list_image_folder(root, "prepare_data.source_validation")
+    if labels_file is None:
+        source = list_image_folder(root, PARAMETER)
+    else:
+        source = list_labelled_files(root, labels_file)
     samples = source.samples
     labels = {name: label for label, name in enumerate(source.classes)}
     added = pd.DataFrame(
@@ -63,3 +71,56 @@ def add_source_validation(
     )
     both = replace(listing, read=TwoFolderReader(listing.read, source.read))
     return both, pd.concat([manifest, added], ignore_index=True), source.classes
+
+
+def list_labelled_files(root: Path, labels_file: Path) -> Listing:
+    """Images of one folder, and a file that says what each of them shows.
+
+    Args:
+        root: of the images; those that the file does not list are left out.
+        labels_file: a line an image, its path below root and its label, which may have spaces.
+            What a label means is for match_categories to say.
+
+    Raises:
+        UserError: folder or file is missing, a line has no label, an image is listed twice or is
+            absent.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root} is no folder; put the images there, or correct {PARAMETER}")
+    try:
+        text = labels_file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not text in UTF-8"
+        raise UserError(f"prepare_data.source_labels: {labels_file}: {reason}") from None
+    lines = [(number, line.split(maxsplit=1)) for number, line in enumerate(text.splitlines(), 1)]
+    entries = [(number, *fields) for number, fields in lines if fields]
+    for number, *fields in entries:
+        if len(fields) < 2:
+            raise UserError(
+                f"{labels_file}, line {number}: got {fields[0]!r}, expected a file's name and its "
+                "label: a WordNet id, an index from 0 in the source model's order, or a category's "
+                "name (the devkit's ground truth has neither names nor such an index)"
+            )
+    samples = pd.DataFrame(entries, columns=["line", "path", "class_name"])
+    _check_listed(samples, root, labels_file)
+    samples["class_name"] = samples["class_name"].str.strip()
+    samples = samples.drop(columns="line").assign(split="").sort_values(["class_name", "path"])
+    return Listing(samples, tuple(sorted(set(samples["class_name"]))), ImageFolderReader(root))
+
+
+def _check_listed(samples: pd.DataFrame, root: Path, labels_file: Path) -> None:
+    if samples.empty:
+        raise UserError(f"{labels_file} lists no image; expected a file's name and label a line")
+    again = samples[samples["path"].duplicated()]
+    if len(again):
+        first = again.iloc[0]
+        raise UserError(
+            f"{labels_file}, line {first['line']}: {first['path']} is listed before; "
+            "leave one of the lines"
+        )
+    absent = [path for path in samples["path"] if not (root / path).is_file()]
+    if absent:
+        raise UserError(
+            f"{len(absent)} of {len(samples)} images that {labels_file} lists are not in {root}: "
+            f"{name_some(absent, limit=3)}; complete the folder, or correct {PARAMETER}"
+        )

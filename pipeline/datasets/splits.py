@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pipeline.datasets.sources import Listing, name_some
+from pipeline.datasets.listing import Listing, name_some
 from pipeline.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -22,13 +22,14 @@ def build_manifest(
     test_fraction: float,
     test_limit: int | None,
     seed: int,
+    sampling_rate: float = 1.0,
 ) -> pd.DataFrame:
     """Draw the splits, class by class; the order of the listing has no influence.
 
     A published validation or test split is kept. What is not published is taken from the
-    training samples of each class: first test, then `images_per_class` for training and
-    validation together, of these validation. So the test split does not depend on
-    `images_per_class`, and with the same seed each split of a larger draw contains that of a
+    training samples of each class: first test, then `images_per_class` or the share
+    `sampling_rate` for training and validation together, of these validation. So the test split
+    depends on neither, and with the same seed each split of a larger draw contains that of a
     smaller one.
 
     Args:
@@ -38,6 +39,8 @@ def build_manifest(
             at least one where it has two (validation) or three (test) samples.
         test_limit: most test samples, shared among the classes as evenly as their counts allow.
         seed: of every draw.
+        sampling_rate: in (0, 1], of what is left of each class for training and validation,
+            rounded half up; at least one for each of the two that is drawn.
 
     Returns:
         Columns row (0, 1, ...), split (train, validation, test), label and path; ordered by
@@ -56,6 +59,7 @@ def build_manifest(
         splits = _splits_by_position(
             len(pool),
             images_per_class,
+            sampling_rate,
             0.0 if "validation" in published else val_fraction,
             0.0 if "test" in published else test_fraction,
         )
@@ -88,11 +92,17 @@ def drop_rows(manifest: pd.DataFrame, bad: Sequence[int], classes: Sequence[str]
 
 
 def _splits_by_position(
-    count: int, images_per_class: int | None, val_fraction: float, test_fraction: float
+    count: int,
+    images_per_class: int | None,
+    sampling_rate: float,
+    val_fraction: float,
+    test_fraction: float,
 ) -> list[str]:
     """What becomes of the first, second, ... sample of one class in drawn order."""
     test = _share(count, test_fraction, least_count=3)
-    chosen = count - test
+    available = count - test
+    least = min(available, 2 if val_fraction else 1)
+    chosen = max(least, math.floor(available * sampling_rate + 0.5))
     if images_per_class is not None:
         chosen = min(chosen, images_per_class)
     # A position's split must not depend on `chosen`: this keeps smaller draws inside larger ones.

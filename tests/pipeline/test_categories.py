@@ -1,4 +1,5 @@
 import pytest
+from timm.data import ImageNetInfo
 
 from pipeline.backbones import IMAGENET_CATEGORIES
 from pipeline.categories import match_categories
@@ -46,6 +47,19 @@ def test_what_is_no_category_is_said_in_one_line(unknown: str) -> None:
     with pytest.raises(UserError) as caught:
         match_categories(["red", unknown, "also unknown"], COLOURS)
     assert str(caught.value) == (
-        f"prepare_data.source_validation: 2 folders are no source category, the first is "
+        f"prepare_data.source_validation: 2 folders or labels are no source category, the first is "
         f"{unknown!r}; name each by category ('Red'), index (0 to 2) or WordNet id"
     )
+
+
+def test_sorted_wordnet_ids_are_in_the_order_of_torchvisions_categories() -> None:
+    """Each description begins with or contains torchvision's name of the category."""
+    imagenet = ImageNetInfo("imagenet-1k")
+    ids = imagenet.label_names()
+    assert match_categories(sorted(ids), IMAGENET_CATEGORIES) == list(range(1000))
+    unlike = [
+        name
+        for name, wordnet_id in zip(IMAGENET_CATEGORIES, sorted(ids), strict=True)
+        if name.casefold() not in imagenet.label_name_to_description(wordnet_id).casefold()
+    ]
+    assert unlike == ["crane bird", "maillot tank suit"]  # named apart from another crane, maillot

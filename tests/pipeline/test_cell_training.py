@@ -14,7 +14,7 @@ from pipeline.compute import Compute
 from pipeline.datasets.loaders import evaluation_batches
 from pipeline.inference import predict
 from pipeline.params import Params
-from pipeline.sections import Calibrate, FineTune, PrepareData, SourceModel
+from pipeline.sections import Calibrate, Evaluate, FineTune, PrepareData, SourceModel
 from pipeline.source_predictions import find_temperature, learn_relationship
 from pipeline.training import fit
 
@@ -45,6 +45,14 @@ def run(
 
 
 NUMBERS = ("validation_nll", "validation_accuracy", "accuracy", "mean_class_accuracy", "nll", "ece")
+
+
+def test_a_cell_is_judged_on_as_many_crops_as_evaluate_says(pool: Pool) -> None:
+    ten_crops = PARAMS.model_copy(update={"evaluate": Evaluate(crops=10)})
+    one, ten = run(pool, VANILLA), run(pool, VANILLA, params=ten_crops)
+    assert ten["validation_nll"] == one["validation_nll"]
+    assert ten["nll"] != one["nll"]
+    assert ten["nll"] == pytest.approx(one["nll"], rel=0.5), "as sure of itself as ten times one"
 
 
 def test_a_cell_is_its_parts_put_together(pool: Pool) -> None:

@@ -13,22 +13,6 @@ from pipeline.errors import UserError
 from pipeline.files import content_hash
 
 
-@pytest.fixture
-def stage(project):
-    """Run a stage that writes one file; give its finished run."""
-
-    def run_stage(name, inputs=(), content="x", params=None):
-        folder = project / "data" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        with tracking.stage_run(project, name, params or {}, list(inputs), folder) as run:
-            (folder / "out.txt").write_text(content)
-            run.log_metrics({"loss": 2.0, "absent": None}, step=1)
-            run.log_metrics({"loss": 1.0}, step=2)
-        return client(project).get_run(run.run_id)
-
-    return run_stage
-
-
 def client(root):
     return MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
 
@@ -75,24 +59,6 @@ def test_a_stage_that_fails_leaves_no_run_id_and_says_how_it_ended(project, erro
         raise error
     assert client(project).get_run(run.run_id).info.status == status
     assert not (folder / "run.json").exists()
-
-
-def test_the_runs_of_one_pipeline_are_found_from_any_of_its_artifacts(stage, project):
-    first = stage("extract-logits", content="logits")
-    second = stage("calibrate", [project / "data/extract-logits/out.txt"], content="T")
-    third = stage("tune", [project / "data/calibrate/out.txt"], content="best")
-    stage("report", content="unrelated")
-    expected = [run.info.run_id for run in (first, second, third)]
-    for name in ("extract-logits", "calibrate", "tune"):
-        runs = tracking.lineage(project, project / "data" / name / "out.txt")
-        assert [run.info.run_id for run in runs] == expected
-
-
-def test_an_artifact_that_no_run_wrote_is_said_so(stage, project):
-    stage("tune")
-    (project / "other.txt").write_text("other")
-    with pytest.raises(UserError, match="no MLflow run wrote"):
-        tracking.lineage(project, project / "other.txt")
 
 
 def test_a_nested_run_belongs_to_its_stage(project):

@@ -158,13 +158,6 @@ def test_processes_that_make_a_group_at_once_share_it(project: Path) -> None:
     assert {run.info.status for run in runs(project)} == {"FINISHED"}
 
 
-@pytest.mark.xfail(strict=True, reason="the apostrophe ends the string in MLflow's filter")
-def test_a_group_may_have_an_apostrophe_in_its_name(project: Path) -> None:
-    record(project, "the authors' lambda", 0)
-    record(project, "the authors' lambda", 1)
-    assert len(lines(project)) == len(GROUPS) + 2
-
-
 def test_a_pipeline_below_a_repository_has_its_own_experiment_in_the_same_database(
     project: Path, claims: Path
 ) -> None:

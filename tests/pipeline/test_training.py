@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from pipeline.compute import Compute
 from pipeline.cotuning.model import CoTuningModel
@@ -18,7 +18,7 @@ from pipeline.datasets.loaders import ImageSet, Preprocessing, evaluation_batche
 from pipeline.errors import UserError
 from pipeline.inference import predict
 from pipeline.sections import Training
-from pipeline.training import EPOCHS_PER_SEED, Data, FitResult, fit, learning_rate_factor, validate
+from pipeline.training import EPOCHS_PER_SEED, Data, FitResult, fit, validate
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 CLASSES, SOURCE = 3, 5
@@ -186,20 +186,6 @@ def test_a_learnable_problem_is_learnt(objective: Objective) -> None:
     assert last.get("source_loss", 0) <= first.get("source_loss", 0)
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "step"])
-def test_the_learning_rate_follows_torchs_schedule(schedule: str) -> None:
-    training = Training(epochs=6, schedule=schedule, step_epochs=(2, 5), step_factor=0.3)
-    factor = learning_rate_factor(training, steps_per_epoch=7)
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    reference: LRScheduler = CosineAnnealingLR(optimizer, T_max=42)
-    if schedule == "step":
-        reference = MultiStepLR(optimizer, milestones=[14, 35], gamma=0.3)
-    for step in range(6 * 7 + 1):
-        assert factor(step) == pytest.approx(reference.get_last_lr()[0], abs=1e-9)
-        optimizer.step()
-        reference.step()
-
-
 def test_predict_is_a_plain_loop_in_evaluation_mode() -> None:
     data, model = new_data(train=2, validation=23), run()[0].train()
     arguments = data.validation, data.preprocessing, 10, CPU.device
@@ -225,7 +211,7 @@ def test_no_batch_is_smaller_than_two(count: int, batches: list[int]) -> None:
     data, seen = new_data(train=count), []
     run(training=THREE_EPOCHS, data=data, on_batch=seen.append)
     assert seen == 3 * batches
-    assert data.images_per_epoch(8) == sum(batches)
+    assert data.images_passed(THREE_EPOCHS) == sum(seen)
 
 
 @pytest.mark.parametrize(("train", "validation"), [(1, 12), (0, 12), (26, 0)])

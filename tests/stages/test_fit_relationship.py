@@ -26,7 +26,8 @@ def logits_of(labels: list[int], wrong: dict[int, int]) -> SplitLogits:
 def test_g_is_judged_class_by_class_and_only_scalars_become_metrics(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DVC_ROOT", str(project))
+    (project / "dvc.yaml").touch()
+    monkeypatch.chdir(project)
     store = Store(project)
     manifest = pd.DataFrame({"row": np.arange(1), "split": "train", "label": 0, "path": "x.png"})
     store.save_manifest(manifest, CLASSES, [])

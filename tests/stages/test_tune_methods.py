@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.claims_sections import CellSettings
+from pipeline.claims_sections import CellSettings, TuneMethods
 from pipeline.errors import UserError
-from stages.tune_methods import choose
+from stages.tune_methods import candidate_cells, choose
 
 RATES = (0.001, 0.01, 0.1)
 
@@ -78,7 +78,16 @@ def test_a_method_of_which_every_candidate_diverged_is_refused(
         choose(trials(*likelihoods))
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="no cell has the column, so there is none")
 def test_cells_that_all_diverged_are_refused_too() -> None:
     with pytest.raises(UserError, match="every candidate of bss diverged"):
         choose(trials([None] * 3).drop(columns="validation_nll"))
+
+
+def test_a_method_without_a_choice_is_not_trained() -> None:
+    section = TuneMethods(seeds=(7, 8))
+    choice = [CellSettings(method="bss", learning_rate=rate) for rate in RATES]
+    cells = candidate_cells(section, {"vanilla": [CellSettings()], "bss": choice})
+    assert [(cell.row, cell.seed, cell.settings) for cell in cells] == [
+        ("bss", seed, settings) for seed in (7, 8) for settings in choice
+    ]
+    assert not any(cell.tested for cell in cells)

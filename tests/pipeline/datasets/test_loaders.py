@@ -92,16 +92,19 @@ def test_order_is_drawn_first_and_crops_batch_by_batch(count: int) -> None:
         assert torch.equal(batch, PLAIN.random_crop(pixels[rows], by_hand))
 
 
-def test_boxes_are_distributed_like_torchvisions() -> None:
+@pytest.mark.parametrize("smallest", [0.08, 0.2])
+def test_boxes_are_distributed_like_torchvisions(smallest: float) -> None:
     count, side = 20_000, 4096
-    boxes = random_boxes(count, generator()).double()
+    boxes = random_boxes(count, generator(), smallest).double()
     left, top, width, height = boxes.unbind(dim=1)
     assert (boxes >= 0).all()
     assert (left + width).max() <= 1 + 1e-6
     assert (top + height).max() <= 1 + 1e-6
     torch.manual_seed(0)
     blank = torch.empty(3, side, side, dtype=torch.uint8)
-    drawn = [RandomResizedCrop.get_params(blank, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(count)]
+    drawn = [
+        RandomResizedCrop.get_params(blank, (smallest, 1.0), (3 / 4, 4 / 3)) for _ in range(count)
+    ]
     t_top, t_left, t_height, t_width = (torch.tensor(drawn).double() / side).unbind(dim=1)
     pairs = {
         "area": (width * height, t_width * t_height),
@@ -115,9 +118,8 @@ def test_boxes_are_distributed_like_torchvisions() -> None:
 
 
 def test_a_box_that_never_fits_is_the_whole_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.datasets.loaders.CROP_AREA", (0.99, 1.0))
     monkeypatch.setattr("pipeline.datasets.loaders.CROP_ASPECT", (1.2, 4 / 3))
-    assert torch.equal(random_boxes(5, generator()), whole(5))
+    assert torch.equal(random_boxes(5, generator(), 0.99), whole(5))
 
 
 def test_the_whole_image_at_its_own_size_is_the_image() -> None:

@@ -5,7 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.datasets.sources import Listing, list_fashion_mnist, list_source
+from pipeline.datasets.fashion_mnist import list_fashion_mnist
+from pipeline.datasets.listing import Listing
+from pipeline.datasets.published import ANY
+from pipeline.datasets.sources import list_source
 from pipeline.errors import UserError
 
 
@@ -29,15 +32,8 @@ def fashion_root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    monkeypatch.setenv("no_proxy", "")
-
-
 def test_fashion_mnist_has_published_splits_and_named_classes(fashion_root: Path) -> None:
-    listing = list_source("fashion-mnist", fashion_root)
+    listing = list_source("fashion-mnist", fashion_root, "any")
     assert listing.classes[0] == "T-shirt/top"
     assert len(listing.classes) == 10
     train, test = (
@@ -55,7 +51,7 @@ def test_fashion_mnist_has_published_splits_and_named_classes(fashion_root: Path
 
 
 def test_fashion_mnist_is_read_from_disk_once(fashion_root: Path) -> None:
-    listing = list_fashion_mnist(fashion_root)
+    listing = list_fashion_mnist(fashion_root, ANY)
     for path in (fashion_root / "FashionMNIST" / "raw").iterdir():
         path.unlink()
     levels = [np.asarray(listing.read(path)).max() for path in listing.samples["path"]]
@@ -63,7 +59,7 @@ def test_fashion_mnist_is_read_from_disk_once(fashion_root: Path) -> None:
 
 
 def test_the_fashion_mnist_reader_survives_pickling(fashion_root: Path) -> None:
-    read = pickle.loads(pickle.dumps(list_fashion_mnist(fashion_root).read))
+    read = pickle.loads(pickle.dumps(list_fashion_mnist(fashion_root, ANY).read))
     image = read("FashionMNIST/raw/train-images-idx3-ubyte#3")
     assert (image.mode, image.size) == ("L", (28, 28))
     assert read.locate("FashionMNIST/raw/x#3") == str(fashion_root / "FashionMNIST/raw/x#3")
@@ -74,7 +70,7 @@ def test_without_network_the_missing_files_are_named(fashion_root: Path) -> None
     raw = fashion_root / "FashionMNIST" / "raw"
     (raw / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(UserError) as caught:
-        list_fashion_mnist(fashion_root)
+        list_fashion_mnist(fashion_root, ANY)
     message = str(caught.value)
     assert message.startswith(f"{raw} lacks t10k-labels-idx1-ubyte, and the download failed (")
     assert message.endswith("run `make data`, or put the files there, unpacked")
@@ -85,10 +81,21 @@ def test_damaged_fashion_mnist_files_are_reported(fashion_root: Path) -> None:
     path = fashion_root / "FashionMNIST" / "raw" / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"train-\* is damaged \(.*\); delete it and run `make"):
-        list_fashion_mnist(fashion_root)
+        list_fashion_mnist(fashion_root, ANY)
 
 
 def test_fashion_mnist_with_too_few_labels_is_reported(fashion_root: Path) -> None:
     write_idx(fashion_root / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte", np.zeros(1))
     with pytest.raises(UserError, match=r"t10k-\* is damaged \(2 images, 1 labels\)"):
-        list_fashion_mnist(fashion_root)
+        list_fashion_mnist(fashion_root, ANY)
+
+
+@pytest.mark.parametrize("source", ["fashion-mnist", "FashionMNIST"])
+def test_another_number_of_images_than_published_is_refused(
+    fashion_root: Path, source: str
+) -> None:
+    with pytest.raises(
+        UserError, match=r"train-images-idx3-ubyte: expected 60,000 images, found 4"
+    ):
+        list_source(source, fashion_root)
+    assert len(list_source(source, fashion_root, "any").samples) == 6
