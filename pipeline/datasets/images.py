@@ -87,11 +87,11 @@ def store_images(
         if finished:
             log.info("prepare-data: %d of %d images are finished", len(finished), len(paths))
             on_progress(len(finished))
-        chunk = [(row, path) for row, path in enumerate(paths) if row not in finished]
+        unfinished = [(row, path) for row, path in enumerate(paths) if row not in finished]
         bad: list[tuple[int, str]] = []
         store = functools.partial(_store_chunk, read, partial.squares)
         # Closed even while an exception holds the frame: closing is what ends the processes.
-        with closing(_store_all(chunk, store, workers)) as stored:
+        with closing(_store_all(unfinished, store, workers)) as stored:
             for written, found in stored:
                 partial.add(written)
                 bad += found

@@ -34,6 +34,9 @@ class FileState(NamedTuple):
     modified: int
 
 
+NO_STATE = FileState(-1, -1)
+
+
 class Written(NamedTuple):
     """A stored image: its row, the CRC-32 of its pixels, the state of its file before decoding."""
 
@@ -70,7 +73,11 @@ class Partial:
         """Take the mark from rows whose file is not in the state that it was decoded in."""
         rows = self.finished
         known = self._record[["bytes", "modified"]][rows].tolist()
-        changed = [row for row, state in zip(rows, known, strict=True) if source(row) != state]
+        changed = [
+            row
+            for row, state in zip(rows, known, strict=True)
+            if (source(row) or NO_STATE) != state
+        ]
         self.forget(changed)
 
     def forget(self, rows: Sequence[int] | np.ndarray) -> None:
@@ -89,8 +96,7 @@ class Partial:
         if self._unmarked:
             self.squares.sync()
             rows = [written.row for written in self._unmarked]
-            unknown = FileState(-1, -1)
-            details = [(one.checksum, *(one.source or unknown), False) for one in self._unmarked]
+            details = [(one.checksum, *(one.source or NO_STATE), False) for one in self._unmarked]
             self._record[rows] = np.array(details, RECORD)
             self._record.flush()
             self._record["finished"][rows] = True
