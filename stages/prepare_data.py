@@ -47,6 +47,8 @@ def run(params: Params) -> None:
             listing.read,
             folder / "images.npy",
             section.stored_size,
+            work=store.work_folder("prepare-data"),
+            least_size=params.source_model.input_size,
             on_bad_image=section.on_bad_image,
             workers=os.cpu_count() or 1,
             on_progress=advance,

@@ -2,38 +2,42 @@
 
 import ctypes
 import functools
-import math
+import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+import zlib
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from shutil import disk_usage
 from typing import Literal
 
-import numpy as np
-from numpy.lib.format import open_memmap, write_array_header_1_0
+import PIL
 from PIL import UnidentifiedImageError
 
 from pipeline.datasets.listing import Read, name_some, one_line
+from pipeline.datasets.partial import FileState, Written, open_partial
+from pipeline.datasets.square_file import SquareFile
 from pipeline.datasets.squares import large_images_allowed, to_square
 from pipeline.errors import UserError
-from pipeline.files import write_aside
+from pipeline.resume import resume_key
 
 CHUNK_IMAGES = 16
 CHUNK_SECONDS = 0.3
 # Starting processes costs seconds: fewer than these, of work for one process, are not worth it.
 POOL_SECONDS = 15.0
 
-# First row and paths; unreadable rows with the reason and number of paths done.
-Chunk = tuple[int, Sequence[str]]
-Stored = tuple[list[tuple[int, str]], int]
+# Rows and paths; what was written, and unreadable rows with the reason.
+Chunk = Sequence[tuple[int, str]]
+Stored = tuple[list[Written], list[tuple[int, str]]]
+
+log = logging.getLogger(__name__)
 
 _stop: ctypes.c_bool | None = None
 
@@ -44,19 +48,26 @@ def store_images(
     destination: Path,
     size: int,
     *,
+    work: Path,
+    least_size: int,
     on_bad_image: Literal["stop", "skip"],
     workers: int,
     on_progress: Callable[[int], None],
 ) -> list[int]:
     """Write all images as squares into a .npy file, uint8 [N, size, size, 3], row for row.
 
-    The file appears when it is whole. Images of up to 256 megapixels are decoded.
+    The file appears when it is whole and was read again, each row with the checksum that it had
+    when it was decoded. What was stored before a kill or an error is not decoded again, unless
+    the file of the image has another size or modification time since; unreadable images are
+    tried again. Images of up to 256 megapixels are decoded.
 
     Args:
         paths: what `read` opens the images by, in the order of the rows.
         read: opens an image; can be pickled.
         destination: of the file.
         size: in pixels.
+        work: folder that holds the file while it is in the making.
+        least_size: in pixels; no smaller one is proposed where the disk has too little room.
         on_bad_image: whether to leave unreadable images out, so that the rows of the others close
             up, or to raise once all images were tried.
         workers: most processes; more than one are started only where the work is worth it.
@@ -67,43 +78,75 @@ def store_images(
 
     Raises:
         UserError: images cannot be read (with "stop", or with "skip" all of them), the disk has
-            too little room, or a process was killed.
+            too little room, a process was killed, another one is at work in `work`, or a stored
+            image is not what was decoded.
     """
-    with write_aside(destination) as aside:
-        _check_room(aside.parent, len(paths) * size * size * 3)
-        open_memmap(aside, mode="w+", dtype=np.uint8, shape=(len(paths), size, size, 3))
+    with open_partial(work, _key(paths, read, size), len(paths), size, least_size) as partial:
+        partial.forget_changed(lambda row: _source_state(read, paths[row]))
+        finished = set(partial.finished.tolist())
+        if finished:
+            log.info("prepare-data: %d of %d images are finished", len(finished), len(paths))
+            on_progress(len(finished))
+        unfinished = [(row, path) for row, path in enumerate(paths) if row not in finished]
         bad: list[tuple[int, str]] = []
-        store = functools.partial(_store_chunk, read, aside, size)
+        store = functools.partial(_store_chunk, read, partial.squares)
         # Closed even while an exception holds the frame: closing is what ends the processes.
-        with closing(_store_all(paths, store, workers)) as stored:
-            for found, done in stored:
+        with closing(_store_all(unfinished, store, workers)) as stored:
+            for written, found in stored:
+                partial.add(written)
                 bad += found
-                on_progress(done)
+                on_progress(len(written) + len(found))
+        partial.flush()
         bad.sort()
         if bad and (on_bad_image == "stop" or len(bad) == len(paths)):
             raise _unreadable(bad, paths, read)
-        if bad:
-            _close_up(aside, {row for row, _ in bad})
+        differing = partial.differing(partial.close_up(), workers)
+        if len(differing):
+            partial.forget(differing)
+            raise _differing([read.locate(paths[row]) for row in differing], len(paths))
+        partial.move(destination)
     return [row for row, _ in bad]
 
 
-def _store_all(
-    paths: Sequence[str], store: Callable[[Chunk], Stored], workers: int
-) -> Generator[Stored]:
+def _key(paths: Sequence[str], read: Read, size: int) -> str:
+    """Of what determines the pixels, but for the image files, whose state is kept one by one."""
+    steering = {
+        "paths": list(paths),
+        "reader": pickle.dumps(read).hex(),
+        "size": size,
+        "pillow": PIL.__version__,
+    }
+    return resume_key(steering, [], ("datasets/*.py",))
+
+
+def _source_state(read: Read, path: str) -> FileState | None:
+    """Of the file that holds an image, alone or as <file>#<index>; None where there is none."""
+    located = Path(read.locate(path))
+    holder = located.with_name(located.name.rpartition("#")[0] or located.name)
+    for file in (located, holder):
+        try:
+            state = file.stat()
+        except OSError:
+            continue
+        return FileState(state.st_size, state.st_mtime_ns)
+    return None
+
+
+def _store_all(images: Chunk, store: Callable[[Chunk], Stored], workers: int) -> Generator[Stored]:
     start = time.monotonic()
-    for first in range(0, len(paths), CHUNK_IMAGES):
-        left = len(paths) - first
+    for first in range(0, len(images), CHUNK_IMAGES):
+        left = len(images) - first
         seconds = (time.monotonic() - start) / max(first, 1)
         if workers > 1 and first > 0 and seconds * left > POOL_SECONDS:
             step = max(1, min(round(CHUNK_SECONDS / seconds), left // (4 * workers)))
-            chunks = [(row, paths[row : row + step]) for row in range(first, len(paths), step)]
+            chunks = (images[row : row + step] for row in range(first, len(images), step))
             yield from _store_in_pool(chunks, store, workers)
             return
-        yield store((first, paths[first : first + CHUNK_IMAGES]))
+        yield store(images[first : first + CHUNK_IMAGES])
 
 
 def _store_in_pool(
-    chunks: Sequence[Chunk], store: Callable[[Chunk], Stored], workers: int
+    chunks: Iterable[Chunk], store: Callable[[Chunk], Stored], workers: int
 ) -> Generator[Stored]:
     # A forked child could inherit a lock that one of torch's threads holds.
     context = multiprocessing.get_context("spawn")
@@ -111,13 +154,13 @@ def _store_in_pool(
     stop = context.RawValue(ctypes.c_bool, False)
     pool = ProcessPoolExecutor(workers, context, _begin_worker, (stop,))
     try:
-        futures = [pool.submit(store, chunk) for chunk in chunks]
-        for future in as_completed(futures):
+        # Held by no name, so that each is freed when it is done.
+        for future in as_completed([pool.submit(store, chunk) for chunk in chunks]):
             yield future.result()
     except BrokenProcessPool:
         raise UserError(
             "a process that decoded images ended early, most often killed for lack of memory; "
-            "close other programs or shrink the largest images, then run again"
+            "close other programs or shrink the largest images, then run again to go on"
         ) from None
     finally:
         stop.value = True
@@ -138,44 +181,24 @@ def _end_with(parent: BaseProcess) -> None:
     os._exit(1)
 
 
-def _store_chunk(read: Read, aside: Path, size: int, chunk: Chunk) -> Stored:
-    first, paths = chunk
-    squares = open_memmap(aside, mode="r+")
-    bad = []
-    with large_images_allowed():
-        for row, path in enumerate(paths, first):
+def _store_chunk(read: Read, squares: SquareFile, images: Chunk) -> Stored:
+    written, bad = [], []
+    with large_images_allowed(), squares.writer() as write:
+        for row, path in images:
             if _stop is not None and _stop.value:
                 break
+            # Before decoding: a file that changes meanwhile is then known to have changed.
+            source = _source_state(read, path)
             try:
                 with read(path) as image:
-                    square = to_square(image, size)
+                    square = to_square(image, squares.size)
             # Pillow has no type of its own for damaged files: nearly any can come.
             except Exception as error:
                 bad.append((row, _reason(error)))
             else:
-                squares[row] = square
-    return bad, len(paths)
-
-
-def _check_room(folder: Path, needed: int) -> None:
-    free = disk_usage(folder).free
-    if needed > free:
-        raise UserError(
-            f"the stored images need {needed / 1e9:.1f} GB, and {folder} has {free / 1e9:.1f} GB "
-            "free; make room, or lower prepare_data.stored_size or images_per_class"
-        )
-
-
-def _close_up(path: Path, bad: set[int]) -> None:
-    squares = open_memmap(path, mode="r+")
-    good = [row for row in range(len(squares)) if row not in bad]
-    for new, old in enumerate(good):
-        squares[new] = squares[old]
-    shape = (len(good), *squares.shape[1:])
-    with path.open("r+b") as file:
-        # A header keeps room for a longer first axis, so the rows stay where they are.
-        write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        file.truncate(file.tell() + math.prod(shape))
+                write(row, square)
+                written.append(Written(row, zlib.crc32(square.data), source))
+    return written, bad
 
 
 def _reason(error: Exception) -> str:
@@ -190,4 +213,12 @@ def _unreadable(bad: Sequence[tuple[int, str]], paths: Sequence[str], read: Read
     return UserError(
         f"{len(bad)} of {len(paths)} images cannot be read: {name_some(named)}; mend or "
         "delete them, or leave them out with prepare_data.on_bad_image: skip"
+    )
+
+
+def _differing(names: Sequence[str], count: int) -> UserError:
+    return UserError(
+        f"{len(names)} of {count} stored images are not what was decoded: {name_some(names, 3)}; "
+        "the disk or the memory may be faulty, or another program wrote into the file; run again "
+        "to decode these anew"
     )

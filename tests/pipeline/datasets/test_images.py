@@ -15,7 +15,10 @@ from pipeline.errors import UserError
 
 
 def store(root: Path, names: list[str], **options: Any) -> list[int]:
-    options = {"on_bad_image": "stop", "workers": 1, "on_progress": lambda done: None} | options
+    options = {
+        "work": root / "work", "least_size": 8,
+        "on_bad_image": "stop", "workers": 1, "on_progress": lambda done: None,
+    } | options  # fmt: skip
     return store_images(names, ImageFolderReader(root), root / "out.npy", 8, **options)
 
 
@@ -167,6 +170,8 @@ def test_too_little_room_on_the_disk_is_told_beforehand(tmp_path: Path) -> None:
             read,
             tmp_path / "out.npy",
             10_000_000,
+            work=tmp_path / "work",
+            least_size=8,
             on_bad_image="stop",
             workers=1,
             on_progress=lambda done: None,

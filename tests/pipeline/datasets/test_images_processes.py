@@ -34,7 +34,7 @@ class SlowReader:
 if __name__ == "__main__":
     images.POOL_SECONDS = 0.0
     images.store_images(
-        ["x"] * 2000, SlowReader(), Path("out.npy"), 8,
+        ["x"] * 2000, SlowReader(), Path("out.npy"), 8, work=Path("work"), least_size=8,
         on_bad_image="skip", workers=2, on_progress=lambda done: None,
     )
 """
@@ -139,7 +139,7 @@ from pipeline.datasets.sources import ImageFolderReader
 
 root = Path.cwd()
 store_images(
-    ["a.png"], ImageFolderReader(root), root / "out.npy", 72,
+    ["a.png"], ImageFolderReader(root), root / "out.npy", 72, work=root / "work", least_size=8,
     on_bad_image="stop", workers=1, on_progress=lambda done: None,
 )
 status = Path("/proc/self/status").read_text()
