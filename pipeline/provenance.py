@@ -5,16 +5,20 @@ import socket
 import subprocess
 from pathlib import Path
 
+import psutil
+
 
 def is_alive(pid: int) -> bool:
-    """Whether this machine runs a process of this number, whoever owns it."""
+    """Whether this machine runs a process of this number, whoever owns it.
+
+    One that has ended is dead also while its parent has not asked how.
+    """
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
-        pass
-    return True
+    except psutil.AccessDenied:
+        return True
 
 
 def process_tags() -> dict[str, str]:

@@ -86,14 +86,22 @@ def numbers(table: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns="training_seconds")
 
 
-def wait_for_a_running_cell(root: Path, process: subprocess.Popen[str], finished: int) -> Run:
-    """One that is being trained while at least so many are finished."""
+def stop_while_cells_run(root: Path, call: subprocess.Popen[str], finished: int) -> list[Run]:
+    """Stop a call and its workers while a run of a cell is open and no cell is half finished.
+
+    Args:
+        finished: how many cells are to be finished before.
+    """
     while True:
-        assert process.poll() is None, "it ended before a cell could be killed"
-        known = finished_files(root)
-        if len(known) >= finished and (running := cell_runs(root, "RUNNING")):
-            return running[0]
+        assert call.poll() is None, "it ended before a cell could be killed"
         time.sleep(0.1)
+        if len(finished_files(root)) < finished:
+            continue
+        os.killpg(call.pid, signal.SIGSTOP)
+        running, done = cell_runs(root, "RUNNING"), cell_runs(root, "FINISHED")
+        if running and len(done) == len(finished_files(root)):
+            return running
+        os.killpg(call.pid, signal.SIGCONT)
 
 
 @pytest.fixture(scope="module")
@@ -197,8 +205,9 @@ def test_a_killed_worker_loses_its_cell_and_the_other_one_makes_it_up(
     shared: Path, root: Path
 ) -> None:
     call = start(root, workers=2)
-    lost = wait_for_a_running_cell(root, call, finished=0)
+    lost = stop_while_cells_run(root, call, finished=0)[0]
     os.kill(int(lost.data.tags["pid"]), signal.SIGKILL)
+    os.killpg(call.pid, signal.SIGCONT)
     error = call.communicate(timeout=300)[1]
     assert call.returncode == 1
     assert "1 of 2 processes failed (exit code -9)" in error
@@ -211,7 +220,7 @@ def test_a_killed_worker_loses_its_cell_and_the_other_one_makes_it_up(
 
 def test_a_killed_call_is_gone_on_with_where_it_was(shared: Path, root: Path) -> None:
     call = start(root, workers=2)
-    wait_for_a_running_cell(root, call, finished=1)
+    stop_while_cells_run(root, call, finished=1)
     os.killpg(call.pid, signal.SIGKILL)
     call.communicate(timeout=60)
     kept, lost = finished_files(root), cell_runs(root, "RUNNING")

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.provenance import is_alive
+
 # A script, since workers import what they run by name.
 SLOW_STORE = """
 import multiprocessing, os, signal, sys, time
@@ -58,13 +60,6 @@ def wait_for_workers(root: Path) -> list[int]:
             return found
         time.sleep(0.05)
     raise TimeoutError("two workers should be at work by now")
-
-
-def is_alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def wait_for_end(processes: list[int]) -> None:
