@@ -19,11 +19,13 @@ from pipeline.datasets.loaders import (
     evaluation_batches,
     training_batches,
 )
+from pipeline.distributed import ALONE, Processes
 from pipeline.errors import UserError
 from pipeline.files import write_aside
 from pipeline.inference import predict
 from pipeline.schedule import learning_rate_factor, training_length
 from pipeline.sections import Training
+from pipeline.whole_batch import over_processes
 
 EVALUATION_BATCH = 256
 EPOCHS_PER_SEED = 1_000_000
@@ -75,6 +77,7 @@ def fit(
     on_epoch: Callable[[Record], None] = lambda record: None,
     on_batch: Callable[[int], None] = lambda images: None,
     checkpoint: Path | None = None,
+    processes: Processes = ALONE,
 ) -> FitResult:
     """Train a model and keep the epoch with the best validation accuracy.
 
@@ -89,37 +92,45 @@ def fit(
         on_batch: gets the number of images of each batch after it.
         checkpoint: where to write the state after each epoch; read at the start if it exists.
             The caller keys the path to everything that the training depends on.
+        processes: each calls this function with the same arguments, has its part of every batch
+            and gets the same result; the first one writes the checkpoint.
 
     Raises:
-        UserError: there are too few images.
+        UserError: there are too few images, or a batch cannot be dealt out to the processes.
         DivergedError: the loss is not finite.
     """
-    if len(data.train) < 2 or len(data.validation) < 1:
+    if len(data.train) < 2 or len(data.validation) < processes.count:
         raise UserError(
             f"got {len(data.train)} training and {len(data.validation)} validation images; "
-            "batch normalisation needs 2 for training, and choosing the best epoch 1 for "
+            "batch normalisation needs 2 for training, and choosing the best epoch 1 a process for "
             "validation: raise prepare_data.images_per_class or add images"
         )
+    processes.check_batch(min(training.batch_size, len(data.train)))
     model.to(compute.device).to(memory_format=torch.channels_last)
-    loop = Loop(model, objective, data, training, compute)
+    loop = Loop(model, objective, data, training, compute, processes)
     if checkpoint is not None and checkpoint.exists():
         loop.load(checkpoint)
     for record in loop.history:
         on_epoch(record)
     for epoch in range(len(loop.history) + 1, loop.length.epochs + 1):
         record = loop.run_epoch(epoch, seed, on_batch)
-        if checkpoint is not None:
+        if checkpoint is not None and processes.is_first:
             loop.save(checkpoint)
         on_epoch(record)
     return FitResult(loop.history, _best_epoch(loop.history), loop.best)
 
 
 def validate(
-    model: CoTuningModel, images: ImageSet, preprocessing: Preprocessing, compute: Compute
+    model: CoTuningModel,
+    images: ImageSet,
+    preprocessing: Preprocessing,
+    compute: Compute,
+    processes: Processes = ALONE,
 ) -> Record:
     """Mean negative log-likelihood (nats) and accuracy of the target head on the centre crops."""
-    batches = evaluation_batches(images, preprocessing, EVALUATION_BATCH, compute.device)
-    logits, labels = predict(model.deploy(), batches, compute)
+    part = images.part(processes.share(len(images)))
+    batches = evaluation_batches(part, preprocessing, EVALUATION_BATCH, compute.device)
+    logits, labels = map(processes.gather, predict(model.deploy(), batches, compute))
     return {
         "validation_nll": float(F.cross_entropy(logits, labels)),
         "validation_accuracy": float((logits.argmax(dim=1) == labels).float().mean()),
@@ -136,9 +147,11 @@ class Loop:
         data: Data,
         training: Training,
         compute: Compute,
+        processes: Processes = ALONE,
     ) -> None:
         self.model, self.objective, self.data = model, objective, data
-        self.training, self.compute = training, compute
+        self.training, self.compute, self.processes = training, compute, processes
+        self.network = over_processes(model, processes)
         self.optimizer = torch.optim.SGD(
             model.parameter_groups(training.learning_rate, training.target_head_factor),
             lr=training.learning_rate,
@@ -165,7 +178,9 @@ class Loop:
             record |= self._train(seed * EPOCHS_PER_SEED + epoch, iterations, on_batch)
         except torch.linalg.LinAlgError:  # there are no singular values of NaN
             raise diverged from None
-        record |= validate(self.model, self.data.validation, self.data.preprocessing, self.compute)
+        record |= validate(
+            self.model, self.data.validation, self.data.preprocessing, self.compute, self.processes
+        )
         if not all(map(math.isfinite, record.values())):
             raise diverged
         self.history.append(record)
@@ -185,8 +200,9 @@ class Loop:
             for name, value in terms.items():
                 totals[name] = value.detach() * len(labels) + totals.get(name, 0)
             seen += len(labels)
-            on_batch(len(labels))
-        return {name: float(total / seen) for name, total in totals.items()}
+            on_batch(len(labels) * self.processes.count)
+        means = self.processes.mean(torch.stack([total / seen for total in totals.values()]))
+        return dict(zip(totals, means.tolist(), strict=True))
 
     def _batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Pass after pass over the training images, each in an order of its own."""
@@ -198,11 +214,12 @@ class Loop:
                 self.training.batch_size,
                 generator,
                 self.compute.device,
+                self.processes.share,
             )
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         with self.compute.autocast():
-            terms = self.objective(self.model, images, labels)
+            terms = self.objective(self.network, images, labels)
         self.optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
         if self.training.max_gradient_norm is not None:

@@ -28,11 +28,13 @@ class Part:
         terms: of the loss, beside the target loss.
         uses_source_head: the terms need the source logits.
         replaces_weight_decay: the optimizer is to decay no weights.
+        needs_whole_batch: the terms of a batch are not the mean of the terms of its parts.
     """
 
     terms: Terms = _no_terms
     uses_source_head: bool = False
     replaces_weight_decay: bool = False
+    needs_whole_batch: bool = False
 
 
 def compose(*parts: Part) -> Objective:

@@ -1,7 +1,7 @@
 """Batches of network input, cut from the memory-mapped images of prepare-data."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,10 @@ class ImageSet(Dataset[tuple[Tensor, Tensor]]):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def part(self, places: slice) -> "ImageSet":
+        """Some of these images, in their order."""
+        return ImageSet(self.images, self.rows[places], self.labels[places])
 
     def __getitem__(self, index: list[int]) -> tuple[Tensor, Tensor]:
         images = torch.from_numpy(self.images[self.rows[index]])
@@ -81,10 +85,24 @@ class Preprocessing:
                 yield self.normalize(inside)
             yield self.center_crop(view)
 
-    def random_crop(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """A random resized crop and flip of its own for each image, normalised."""
-        boxes = random_boxes(len(images), generator, self.smallest_crop)
-        flips = torch.rand(len(images), generator=generator) < 0.5
+    def random_crop(
+        self,
+        images: Tensor,
+        generator: torch.Generator,
+        batch: int | None = None,
+        part: slice = slice(None),  # noqa: B008
+    ) -> Tensor:
+        """A random resized crop and flip of its own for each image, normalised.
+
+        Args:
+            images: a batch, or a part of one.
+            generator: of the crops and flips of the whole batch, which are all drawn.
+            batch: how many images the whole batch has, where `images` is a part.
+            part: the places of `images` in it.
+        """
+        batch = batch or len(images)
+        boxes = random_boxes(batch, generator, self.smallest_crop)[part]
+        flips = (torch.rand(batch, generator=generator) < 0.5)[part]
         return self.normalize(resample(images, boxes, flips, self.input_size))
 
 
@@ -137,17 +155,22 @@ def training_batches(
     batch_size: int,
     generator: torch.Generator,
     device: torch.device,
+    share: Callable[[int], slice] = lambda length: slice(None),
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One shuffled, augmented epoch; a last partial batch is dropped unless it is the only one.
 
     The generator (on the CPU) decides order, crops and flips, so that every device sees the
-    same images.
+    same images. `share` gives the places of a batch of that length that are loaded here.
     """
     # The whole order is drawn before the first crop: a loader that runs ahead draws nothing.
     order = torch.randperm(len(images), generator=generator).tolist()
     full = len(images) >= batch_size
-    for pixels, labels in _load(images, BatchSampler(order, batch_size, full), device):
-        yield preprocessing.random_crop(pixels, generator), labels
+    batches = list(BatchSampler(order, batch_size, full))
+    parts = [batch[share(len(batch))] for batch in batches]
+    loaded = _load(images, parts, device)
+    for batch, (pixels, labels) in zip(batches, loaded, strict=True):
+        part = share(len(batch))
+        yield preprocessing.random_crop(pixels, generator, len(batch), part), labels
 
 
 def evaluation_batches(
@@ -167,7 +190,7 @@ def stored_batches(
 
 
 def _load(
-    images: ImageSet, sampler: BatchSampler, device: torch.device
+    images: ImageSet, sampler: Iterable[list[int]], device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
     on_gpu = device.type == "cuda"
     loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
