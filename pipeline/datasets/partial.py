@@ -132,9 +132,19 @@ class Partial:
         return rows[np.array(checksums) != self._record["checksum"][rows]]
 
     def move(self, destination: Path) -> None:
-        """Give the file its final name, where it appears whole."""
-        with write_aside(destination) as aside:
-            shutil.move(self.squares.path, aside)
+        """Give the file its final name, where it appears whole; that may be on another disk.
+
+        Raises:
+            UserError: it cannot be written there; what is finished stays so.
+        """
+        try:
+            with write_aside(destination) as aside:
+                shutil.move(self.squares.path, aside)
+        except OSError as error:
+            raise UserError(
+                f"{destination} cannot be written ({error.strerror}); make room there, then run "
+                "again to go on"
+            ) from None
         self._record_path.unlink()
 
     def _record_is_whole(self, count: int) -> bool:

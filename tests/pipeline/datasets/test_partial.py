@@ -1,6 +1,7 @@
 import logging
 import subprocess
 import sys
+import tempfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,6 +100,23 @@ def test_pixels_that_changed_on_the_disk_are_found(tmp_path: Path) -> None:
         file.seek(-1, 2)
         file.write(bytes([PIXELS[9, 3, 3, 2] ^ 1]))
     assert list(partial.differing(partial.close_up(), 2)) == [9]
+
+
+def test_a_destination_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
+    partial = begin(tmp_path, range(10))
+    (tmp_path / "out").write_text("in the way")
+    with pytest.raises(UserError, match=r"images.npy cannot be written \(.*exists\)"):
+        partial.move(tmp_path / "out" / "images.npy")
+    assert finished(begin(tmp_path)) == list(range(10))
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs another disk")
+def test_the_destination_may_be_on_another_disk(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as work:
+        partial = begin(Path(work), range(10))
+        partial.move(tmp_path / "images.npy")
+        assert not list(Path(work).iterdir())
+    np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), PIXELS)
 
 
 @pytest.mark.parametrize("rows", [[0, 1, 3, 5, 6, 9], [1, 2, 3], [9], [0, 1, 2, 3]])
