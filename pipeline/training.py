@@ -5,9 +5,9 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.compute import Compute
@@ -16,18 +16,16 @@ from pipeline.cotuning.objectives import Objective
 from pipeline.datasets.loaders import (
     ImageSet,
     Preprocessing,
-    evaluation_batches,
     training_batches,
 )
 from pipeline.distributed import ALONE, Processes
 from pipeline.errors import UserError
 from pipeline.files import write_aside
-from pipeline.inference import predict
+from pipeline.inference import validate
 from pipeline.schedule import learning_rate_factor, training_length
 from pipeline.sections import Training
 from pipeline.whole_batch import over_processes
 
-EVALUATION_BATCH = 256
 EPOCHS_PER_SEED = 1_000_000
 
 Record = dict[str, float]
@@ -99,17 +97,18 @@ def fit(
         UserError: there are too few images, or a batch cannot be dealt out to the processes.
         DivergedError: the loss is not finite.
     """
-    if len(data.train) < 2 or len(data.validation) < processes.count:
+    if len(data.train) < 2 or len(data.validation) < 1:
         raise UserError(
             f"got {len(data.train)} training and {len(data.validation)} validation images; "
-            "batch normalisation needs 2 for training, and choosing the best epoch 1 a process for "
+            "batch normalisation needs 2 for training, and choosing the best epoch 1 for "
             "validation: raise prepare_data.images_per_class or add images"
         )
     processes.check_batch(min(training.batch_size, len(data.train)))
+    processes.share(len(data.validation))
     model.to(compute.device).to(memory_format=torch.channels_last)
     loop = Loop(model, objective, data, training, compute, processes)
-    if checkpoint is not None and checkpoint.exists():
-        loop.load(checkpoint)
+    if checkpoint is not None:
+        loop.go_on_from(checkpoint)
     for record in loop.history:
         on_epoch(record)
     for epoch in range(len(loop.history) + 1, loop.length.epochs + 1):
@@ -118,23 +117,6 @@ def fit(
             loop.save(checkpoint)
         on_epoch(record)
     return FitResult(loop.history, _best_epoch(loop.history), loop.best)
-
-
-def validate(
-    model: CoTuningModel,
-    images: ImageSet,
-    preprocessing: Preprocessing,
-    compute: Compute,
-    processes: Processes = ALONE,
-) -> Record:
-    """Mean negative log-likelihood (nats) and accuracy of the target head on the centre crops."""
-    part = images.part(processes.share(len(images)))
-    batches = evaluation_batches(part, preprocessing, EVALUATION_BATCH, compute.device)
-    logits, labels = map(processes.gather, predict(model.deploy(), batches, compute))
-    return {
-        "validation_nll": float(F.cross_entropy(logits, labels)),
-        "validation_accuracy": float((logits.argmax(dim=1) == labels).float().mean()),
-    }
 
 
 class Loop:
@@ -179,7 +161,11 @@ class Loop:
         except torch.linalg.LinAlgError:  # there are no singular values of NaN
             raise diverged from None
         record |= validate(
-            self.model, self.data.validation, self.data.preprocessing, self.compute, self.processes
+            self.model.deploy(),
+            self.data.validation,
+            self.data.preprocessing,
+            self.compute,
+            self.processes,
         )
         if not all(map(math.isfinite, record.values())):
             raise diverged
@@ -190,7 +176,8 @@ class Loop:
         return record
 
     def _train(self, epoch_seed: int, iterations: int, on_batch: Callable[[int], None]) -> Record:
-        torch.manual_seed(epoch_seed)
+        # Dropout draws by process, crops and their order are the same for all.
+        torch.manual_seed(epoch_seed * self.processes.count + self.processes.rank)
         generator = torch.Generator().manual_seed(epoch_seed)
         self.model.train()
         totals: dict[str, Tensor] = {}
@@ -239,12 +226,21 @@ class Loop:
         with write_aside(path) as aside:
             torch.save(state, aside)
 
-    def load(self, path: Path) -> None:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+    def go_on_from(self, path: Path) -> None:
+        """Take over what was saved, if the first process has it."""
+        if (saved := self.processes.from_first(lambda: _saved(path))) is None:
+            return
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])
         self.history, self.best = saved["history"], saved["best"]
+
+
+def _saved(checkpoint: Path) -> dict[str, Any] | None:
+    if not checkpoint.exists():
+        return None
+    state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    return state
 
 
 def _best_epoch(history: list[Record]) -> int:

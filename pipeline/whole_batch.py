@@ -1,9 +1,11 @@
 """A network that several processes train on parts of a batch as one would on the whole."""
 
-from timm.layers.norm_act import BatchNormAct2d
+from typing import Any
+
 import torch
+import torch.distributed as dist
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
@@ -14,77 +16,89 @@ from pipeline.errors import UserError
 def over_processes(model: nn.Module, processes: Processes) -> nn.Module:
     """The network whose gradients are the mean over processes, normalised by whole batches.
 
-    The model's batch normalisation takes its statistics over the parts of all processes from here
-    on; names and contents of its state stay what they are. Alone it is the model itself.
+    The model's batch normalisation is replaced by WholeBatchNorm, with the same parameters,
+    buffers and names. Alone it stays as it is, and is the network itself.
 
     Raises:
-        UserError: the network has batch normalisation of an unknown kind.
+        UserError: the network has batch normalisation of another kind.
     """
     if processes.count == 1:
         return model
-    for name, module in model.named_modules():
-        if isinstance(module, _BatchNorm):
-            _synchronise(name, module)
-    return DistributedDataParallel(model, broadcast_buffers=False)
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, _BatchNorm)}
+    for name, layer in layers.items():
+        if type(layer) not in (nn.BatchNorm2d, BatchNormAct2d):
+            raise UserError(
+                f"{name} is a {type(layer).__name__}, which cannot normalise over several "
+                "processes; fine-tune this network in one"
+            )
+        model.set_submodule(name, WholeBatchNorm(layer))
+    return DistributedDataParallel(model)
 
 
-class _WholeBatch(nn.BatchNorm2d):
-    """Batch normalisation by the statistics of the batch in all processes, also on the CPU."""
+class WholeBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation by mean and variance of the batch in all processes, on any device.
 
-    def forward(self, images: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(images)
-        return normalise_whole_batch(self, images)
+    torch's own layer for this, SyncBatchNorm, computes on GPUs alone.
 
-
-class _WholeBatchAct(BatchNormAct2d):  # type: ignore[misc]
-    """As _WholeBatch, with the activation that timm's layer has."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(images)
-        return self.act(self.drop(normalise_whole_batch(self, images)))
-
-
-SYNCHRONISED: dict[type[nn.Module], type[nn.Module]] = {
-    nn.BatchNorm2d: _WholeBatch,
-    BatchNormAct2d: _WholeBatchAct,
-}
-
-
-def normalise_whole_batch(layer: nn.BatchNorm2d, images: Tensor) -> Tensor:
-    """What the layer gives in training for its part [n, channel, height, width] of a batch.
-
-    Mean and variance, moving ones too, are those of the parts of all processes together, in
-    float32; gradients flow through them to every process.
+    Args:
+        layer: whose parameters, buffers and, where it is timm's, activation it takes over.
 
     Source: Ioffe and Szegedy, Batch Normalization, ICML 2015, algorithm 1.
     """
-    values = images.float()
-    places = (0, 2, 3)
-    count = all_reduce(values.new_tensor(values.numel() / values.shape[1]))
-    mean = all_reduce(values.sum(places)) / count
-    centred = values - mean[:, None, None]
-    variance = all_reduce(centred.square().sum(places)) / count
-    if layer.track_running_stats:
-        with torch.no_grad():
-            assert layer.num_batches_tracked is not None
-            layer.num_batches_tracked += 1
-            momentum = layer.momentum or 1 / float(layer.num_batches_tracked)
-            unbiased = variance * count / (count - 1)
-            for moving, now in ((layer.running_mean, mean), (layer.running_var, unbiased)):
-                assert moving is not None
-                moving.lerp_(now.to(moving.dtype), momentum)
-    normalised = centred * torch.rsqrt(variance + layer.eps)[:, None, None]
-    if layer.affine:
-        normalised = normalised * layer.weight[:, None, None] + layer.bias[:, None, None]
-    return normalised.to(images.dtype)
 
-
-def _synchronise(name: str, layer: nn.Module) -> None:
-    if type(layer) not in SYNCHRONISED:
-        raise UserError(
-            f"{name} is a {type(layer).__name__}, which cannot normalise over several processes; "
-            "fine-tune this network in one process"
+    def __init__(self, layer: _BatchNorm) -> None:
+        super().__init__(layer.num_features, layer.eps, layer.momentum)
+        self.affine, self.track_running_stats = layer.affine, layer.track_running_stats
+        self.weight, self.bias = layer.weight, layer.bias
+        self.running_mean, self.running_var = layer.running_mean, layer.running_var
+        self.num_batches_tracked = layer.num_batches_tracked
+        self.after = nn.Sequential(
+            *(getattr(layer, name) for name in ("drop", "act") if hasattr(layer, name))
         )
-    layer.__class__ = SYNCHRONISED[type(layer)]
+        self.train(layer.training)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """A part [n, channel, height, width] of the batch, normalised in float32 or better."""
+        if not self.training:
+            return self._finish(super().forward(images))
+        values = images.to(torch.promote_types(images.dtype, torch.float32))
+        places = (0, 2, 3)
+        count = _Total.apply(values.new_tensor(values.numel() / values.shape[1]))
+        mean = _Total.apply(values.sum(places)) / count
+        centred = values - mean[:, None, None]
+        variance = _Total.apply(centred.square().sum(places)) / count
+        self._follow(mean.detach(), variance.detach() * count / (count - 1))
+        normalised = centred * torch.rsqrt(variance + self.eps)[:, None, None]
+        if self.affine:
+            normalised = normalised * self.weight[:, None, None] + self.bias[:, None, None]
+        return self._finish(normalised.to(images.dtype))
+
+    def _finish(self, normalised: Tensor) -> Tensor:
+        finished: Tensor = self.after(normalised)
+        return finished
+
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the statistics that are used outside training."""
+        if self.running_mean is None or self.running_var is None:
+            return
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance, share)
+
+
+class _Total(torch.autograd.Function):
+    """The sum over processes, through which gradients flow back to each."""
+
+    @staticmethod
+    def forward(context: Any, part: Tensor) -> Tensor:
+        total = part.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total

@@ -85,24 +85,17 @@ class Preprocessing:
                 yield self.normalize(inside)
             yield self.center_crop(view)
 
-    def random_crop(
-        self,
-        images: Tensor,
-        generator: torch.Generator,
-        batch: int | None = None,
-        part: slice = slice(None),  # noqa: B008
-    ) -> Tensor:
-        """A random resized crop and flip of its own for each image, normalised.
+    def random_crop(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """A random resized crop and flip of its own for each image, normalised."""
+        return self.crop(images, *self.draw_crops(len(images), generator))
 
-        Args:
-            images: a batch, or a part of one.
-            generator: of the crops and flips of the whole batch, which are all drawn.
-            batch: how many images the whole batch has, where `images` is a part.
-            part: the places of `images` in it.
-        """
-        batch = batch or len(images)
-        boxes = random_boxes(batch, generator, self.smallest_crop)[part]
-        flips = (torch.rand(batch, generator=generator) < 0.5)[part]
+    def draw_crops(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Boxes [count, 4] and flips [count] as `crop` takes them, a random one an image."""
+        boxes = random_boxes(count, generator, self.smallest_crop)
+        return boxes, torch.rand(count, generator=generator) < 0.5
+
+    def crop(self, images: Tensor, boxes: Tensor, flips: Tensor) -> Tensor:
+        """The boxes of the images, flipped where it is said so, at the input size, normalised."""
         return self.normalize(resample(images, boxes, flips, self.input_size))
 
 
@@ -166,11 +159,12 @@ def training_batches(
     order = torch.randperm(len(images), generator=generator).tolist()
     full = len(images) >= batch_size
     batches = list(BatchSampler(order, batch_size, full))
-    parts = [batch[share(len(batch))] for batch in batches]
+    places = [share(len(batch)) for batch in batches]
+    parts = [batch[here] for batch, here in zip(batches, places, strict=True)]
     loaded = _load(images, parts, device)
-    for batch, (pixels, labels) in zip(batches, loaded, strict=True):
-        part = share(len(batch))
-        yield preprocessing.random_crop(pixels, generator, len(batch), part), labels
+    for batch, here, (pixels, labels) in zip(batches, places, loaded, strict=True):
+        boxes, flips = preprocessing.draw_crops(len(batch), generator)
+        yield preprocessing.crop(pixels, boxes[here], flips[here]), labels
 
 
 def evaluation_batches(
