@@ -8,9 +8,10 @@ from torch import Tensor
 from pipeline.artifacts import Prepared
 from pipeline.backbones import SourceModel
 from pipeline.cotuning.model import CoTuningModel
-from pipeline.cotuning.objectives import Objective, co_tuning, compose
+from pipeline.cotuning.objectives import Objective, Part, co_tuning, compose
 from pipeline.cotuning.regularizers import PEERS
 from pipeline.datasets.loaders import Preprocessing
+from pipeline.distributed import ALONE, Processes
 from pipeline.errors import UserError
 from pipeline.sections import BASELINE, CO_TUNING, Peers, Training
 from pipeline.training import Data
@@ -43,29 +44,39 @@ def compose_method(
     peers: Peers,
     relationship: Tensor,
     source_weight: float,
+    processes: Processes = ALONE,
 ) -> tuple[Objective, Training]:
     """The objective of a method, and the training with the weight decay that the method wants.
 
     Args:
         name: vanilla, or parts joined by `+`, such as co-tuning+bss.
         model: with the source model's weights, on the device that it will be trained on; a part
-            may keep a copy of it and change how it normalises.
+            may keep a copy of it and change how it normalises. Where no part uses the source head,
+            it gets no gradients.
         relationship: R [target, source], on the same device.
         source_weight: lambda >= 0; this and R are of the part co-tuning.
+        processes: that will train the model.
 
     Raises:
-        UserError: a part cannot work on this network.
+        UserError: a part cannot work on this network, or in several processes.
     """
-    parts = []
+    parts: dict[str, Part] = {}
     for part in name.split("+"):
         if part == CO_TUNING:
-            parts.append(co_tuning(relationship, source_weight))
+            parts[part] = co_tuning(relationship, source_weight)
         elif part != BASELINE:
             strengths = getattr(peers, part.replace("-", "_")).model_dump()
             try:
-                parts.append(PEERS[part](model, **strengths))
+                parts[part] = PEERS[part](model, **strengths)
             except ValueError as error:
                 raise UserError(f"{part} does not fit the source model: {error}") from None
-    if any(part.replaces_weight_decay for part in parts):
+    for part, made in parts.items():
+        if made.needs_whole_batch and processes.count > 1:
+            raise UserError(
+                f"{part} needs whole batches, which {processes.count} processes do not see; "
+                f"fine-tune by {name} without torchrun"
+            )
+    if any(part.replaces_weight_decay for part in parts.values()):
         training = training.model_copy(update={"weight_decay": 0.0})
-    return compose(*parts), training
+    model.source_head.requires_grad_(any(part.uses_source_head for part in parts.values()))
+    return compose(*parts.values()), training

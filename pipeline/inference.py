@@ -3,10 +3,19 @@
 from collections.abc import Callable, Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.compute import Compute
-from pipeline.datasets.loaders import ImageSet, Preprocessing, stored_batches
+from pipeline.datasets.loaders import (
+    ImageSet,
+    Preprocessing,
+    evaluation_batches,
+    stored_batches,
+)
+from pipeline.distributed import ALONE, Processes
+
+EVALUATION_BATCH = 256
 
 
 @torch.inference_mode()
@@ -54,6 +63,26 @@ def predict_crops(
         logits.append(summed.cpu())
         on_batch(len(labels))
     return torch.cat(logits)
+
+
+def validate(
+    network: nn.Module,
+    images: ImageSet,
+    preprocessing: Preprocessing,
+    compute: Compute,
+    processes: Processes = ALONE,
+) -> dict[str, float]:
+    """validation_nll (mean, nats) and validation_accuracy of a network on the centre crops.
+
+    Every process passes its part of the images and gets the result of all.
+    """
+    part = images.part(processes.share(len(images)))
+    batches = evaluation_batches(part, preprocessing, EVALUATION_BATCH, compute.device)
+    logits, labels = map(processes.gather, predict(network, batches, compute))
+    return {
+        "validation_nll": float(F.cross_entropy(logits, labels)),
+        "validation_accuracy": float((logits.argmax(dim=1) == labels).float().mean()),
+    }
 
 
 def _forward(network: nn.Module, images: Tensor, compute: Compute) -> Tensor:

@@ -5,9 +5,9 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.compute import Compute
@@ -16,16 +16,16 @@ from pipeline.cotuning.objectives import Objective
 from pipeline.datasets.loaders import (
     ImageSet,
     Preprocessing,
-    evaluation_batches,
     training_batches,
 )
+from pipeline.distributed import ALONE, Processes
 from pipeline.errors import UserError
 from pipeline.files import write_aside
-from pipeline.inference import predict
+from pipeline.inference import validate
 from pipeline.schedule import learning_rate_factor, training_length
 from pipeline.sections import Training
+from pipeline.whole_batch import over_processes
 
-EVALUATION_BATCH = 256
 EPOCHS_PER_SEED = 1_000_000
 
 Record = dict[str, float]
@@ -75,6 +75,7 @@ def fit(
     on_epoch: Callable[[Record], None] = lambda record: None,
     on_batch: Callable[[int], None] = lambda images: None,
     checkpoint: Path | None = None,
+    processes: Processes = ALONE,
 ) -> FitResult:
     """Train a model and keep the epoch with the best validation accuracy.
 
@@ -89,9 +90,11 @@ def fit(
         on_batch: gets the number of images of each batch after it.
         checkpoint: where to write the state after each epoch; read at the start if it exists.
             The caller keys the path to everything that the training depends on.
+        processes: each calls this function with the same arguments, has its part of every batch
+            and gets the same result; the first one writes the checkpoint.
 
     Raises:
-        UserError: there are too few images.
+        UserError: there are too few images, or a batch cannot be dealt out to the processes.
         DivergedError: the loss is not finite.
     """
     if len(data.train) < 2 or len(data.validation) < 1:
@@ -100,30 +103,20 @@ def fit(
             "batch normalisation needs 2 for training, and choosing the best epoch 1 for "
             "validation: raise prepare_data.images_per_class or add images"
         )
+    processes.check_batch(min(training.batch_size, len(data.train)))
+    processes.share(len(data.validation))
     model.to(compute.device).to(memory_format=torch.channels_last)
-    loop = Loop(model, objective, data, training, compute)
-    if checkpoint is not None and checkpoint.exists():
-        loop.load(checkpoint)
+    loop = Loop(model, objective, data, training, compute, processes)
+    if checkpoint is not None:
+        loop.go_on_from(checkpoint)
     for record in loop.history:
         on_epoch(record)
     for epoch in range(len(loop.history) + 1, loop.length.epochs + 1):
         record = loop.run_epoch(epoch, seed, on_batch)
-        if checkpoint is not None:
+        if checkpoint is not None and processes.is_first:
             loop.save(checkpoint)
         on_epoch(record)
     return FitResult(loop.history, _best_epoch(loop.history), loop.best)
-
-
-def validate(
-    model: CoTuningModel, images: ImageSet, preprocessing: Preprocessing, compute: Compute
-) -> Record:
-    """Mean negative log-likelihood (nats) and accuracy of the target head on the centre crops."""
-    batches = evaluation_batches(images, preprocessing, EVALUATION_BATCH, compute.device)
-    logits, labels = predict(model.deploy(), batches, compute)
-    return {
-        "validation_nll": float(F.cross_entropy(logits, labels)),
-        "validation_accuracy": float((logits.argmax(dim=1) == labels).float().mean()),
-    }
 
 
 class Loop:
@@ -136,9 +129,11 @@ class Loop:
         data: Data,
         training: Training,
         compute: Compute,
+        processes: Processes = ALONE,
     ) -> None:
         self.model, self.objective, self.data = model, objective, data
-        self.training, self.compute = training, compute
+        self.training, self.compute, self.processes = training, compute, processes
+        self.network = over_processes(model, processes)
         self.optimizer = torch.optim.SGD(
             model.parameter_groups(training.learning_rate, training.target_head_factor),
             lr=training.learning_rate,
@@ -165,7 +160,13 @@ class Loop:
             record |= self._train(seed * EPOCHS_PER_SEED + epoch, iterations, on_batch)
         except torch.linalg.LinAlgError:  # there are no singular values of NaN
             raise diverged from None
-        record |= validate(self.model, self.data.validation, self.data.preprocessing, self.compute)
+        record |= validate(
+            self.model.deploy(),
+            self.data.validation,
+            self.data.preprocessing,
+            self.compute,
+            self.processes,
+        )
         if not all(map(math.isfinite, record.values())):
             raise diverged
         self.history.append(record)
@@ -175,7 +176,8 @@ class Loop:
         return record
 
     def _train(self, epoch_seed: int, iterations: int, on_batch: Callable[[int], None]) -> Record:
-        torch.manual_seed(epoch_seed)
+        # Dropout draws by process, crops and their order are the same for all.
+        torch.manual_seed(epoch_seed * self.processes.count + self.processes.rank)
         generator = torch.Generator().manual_seed(epoch_seed)
         self.model.train()
         totals: dict[str, Tensor] = {}
@@ -185,8 +187,9 @@ class Loop:
             for name, value in terms.items():
                 totals[name] = value.detach() * len(labels) + totals.get(name, 0)
             seen += len(labels)
-            on_batch(len(labels))
-        return {name: float(total / seen) for name, total in totals.items()}
+            on_batch(len(labels) * self.processes.count)
+        means = self.processes.mean(torch.stack([total / seen for total in totals.values()]))
+        return dict(zip(totals, means.tolist(), strict=True))
 
     def _batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Pass after pass over the training images, each in an order of its own."""
@@ -198,11 +201,12 @@ class Loop:
                 self.training.batch_size,
                 generator,
                 self.compute.device,
+                self.processes.share,
             )
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         with self.compute.autocast():
-            terms = self.objective(self.model, images, labels)
+            terms = self.objective(self.network, images, labels)
         self.optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
         if self.training.max_gradient_norm is not None:
@@ -222,12 +226,21 @@ class Loop:
         with write_aside(path) as aside:
             torch.save(state, aside)
 
-    def load(self, path: Path) -> None:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+    def go_on_from(self, path: Path) -> None:
+        """Take over what was saved, if the first process has it."""
+        if (saved := self.processes.from_first(lambda: _saved(path))) is None:
+            return
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])
         self.history, self.best = saved["history"], saved["best"]
+
+
+def _saved(checkpoint: Path) -> dict[str, Any] | None:
+    if not checkpoint.exists():
+        return None
+    state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    return state
 
 
 def _best_epoch(history: list[Record]) -> int:

@@ -48,6 +48,7 @@ CellWorkers = Annotated[
     int, typer.Option(min=1, help="Processes that run cells; the numbers do not depend on it.")
 ]
 CORES = os.cpu_count() or 1
+OVER_PROCESSES = ("extract_logits", "fine_tune")
 Workers = Annotated[
     int, typer.Option(min=1, help="Processes that run trials; more than 1 is not repeatable.")
 ]
@@ -174,11 +175,19 @@ def _run_stage(
 ) -> None:
     def call() -> None:
         from pipeline import params
+        from pipeline.errors import UserError
+        from pipeline.launch import is_launched, process_count, start_again
         from pipeline.project import project_root
 
         values = params.load(project_root() / "params.yaml", overrides or [], overlay)
         if "method" in options:
             params.check_method(str(options["method"]))
+        if module not in OVER_PROCESSES:
+            if process_count() > 1:
+                name = module.replace("_", "-")
+                raise UserError(f"{name} runs in one process; start it without torchrun")
+        elif values.compute.processes > 1 and not is_launched():
+            start_again(values.compute.processes)
         importlib.import_module(f"stages.{module}").run(values, **options)
 
     _guard(call)
@@ -187,6 +196,7 @@ def _run_stage(
 def _guard(call: Callable[[], None]) -> None:
     """Turn errors meant for the user into one line, and signals into an orderly end."""
     from pipeline.errors import UserError
+    from pipeline.launch import speaks
 
     def terminate(number: int, frame: object) -> None:
         sys.exit(128 + number)
@@ -195,13 +205,15 @@ def _guard(call: Callable[[], None]) -> None:
     # Threads that spin while they wait make training several times slower on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("pipeline").setLevel(logging.INFO)
-    logging.getLogger("stages").setLevel(logging.INFO)
+    for package in ("pipeline", "stages"):
+        logging.getLogger(package).setLevel(logging.INFO if speaks() else logging.ERROR)
     try:
         call()
     except UserError as error:
-        typer.secho(f"Error: {error}", err=True, fg=typer.colors.RED)
+        if speaks():
+            typer.secho(f"Error: {error}", err=True, fg=typer.colors.RED)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        typer.secho("Interrupted; run it again to go on.", err=True)
+        if speaks():
+            typer.secho("Interrupted; run it again to go on.", err=True)
         raise typer.Exit(130) from None

@@ -1,5 +1,7 @@
 """Pass the prepared images through the source model once; later stages read its logits."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -8,6 +10,7 @@ from pipeline.backbones import load_source_model
 from pipeline.categories import match_categories
 from pipeline.compute import resolve_compute
 from pipeline.datasets.loaders import Preprocessing, evaluation_batches
+from pipeline.distributed import Processes, joined_processes
 from pipeline.inference import predict
 from pipeline.params import Params
 from pipeline.progress import progress
@@ -18,8 +21,15 @@ SPLITS = ("train", "validation", "source-validation")
 
 
 def run(params: Params) -> None:
+    with joined_processes() as processes:
+        run_in(processes, params)
+
+
+def run_in(processes: Processes, params: Params) -> None:
+    """What each of the processes does; the first one writes and tracks."""
     store = Store(project_root())
-    compute = resolve_compute(params.compute.device, params.compute.precision)
+    device = processes.device(params.compute.device)
+    compute = resolve_compute(device, params.compute.precision)
     prepared = store.load_prepared()
     source = load_source_model(**params.source_model.model_dump())
     source_labels = np.array(match_categories(prepared.source_folders, source.categories))
@@ -28,6 +38,23 @@ def run(params: Params) -> None:
 
     images = {name: prepared.split(name) for name in SPLITS}
     images = {name: split for name, split in images.items() if len(split)}
+    parts = {name: split.part(processes.share(len(split))) for name, split in images.items()}
+
+    def extract(advance: Callable[[int], None] = lambda done: None) -> dict[str, SplitLogits]:
+        splits = {}
+        for name, part in parts.items():
+            batches = evaluation_batches(
+                part, preprocessing, params.extract_logits.batch_size, compute.device
+            )
+            logits, labels = map(processes.gather, predict(network, batches, compute, advance))
+            if name == "source-validation":
+                labels = torch.from_numpy(source_labels[labels])
+            splits[name] = SplitLogits(logits, labels, torch.from_numpy(images[name].rows))
+        return splits
+
+    if not processes.is_first:
+        extract()
+        return
     with (
         stage_run(
             store.root,
@@ -39,16 +66,7 @@ def run(params: Params) -> None:
             ],
             outputs=store.folder("extract-logits"),
         ) as run,
-        progress("extract-logits", sum(map(len, images.values()))) as advance,
+        progress("extract-logits", sum(map(len, parts.values()))) as advance,
     ):
-        splits = {}
-        for name, split in images.items():
-            batches = evaluation_batches(
-                split, preprocessing, params.extract_logits.batch_size, compute.device
-            )
-            logits, labels = predict(network, batches, compute, advance)
-            if name == "source-validation":
-                labels = torch.from_numpy(source_labels[labels])
-            splits[name] = SplitLogits(logits, labels, torch.from_numpy(split.rows))
-        store.save_logits(splits, source.categories)
+        store.save_logits(extract(advance), source.categories)
         run.log_metrics({f"{name}_images": len(split) for name, split in images.items()})

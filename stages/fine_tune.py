@@ -1,11 +1,14 @@
 """Fine-tune the source model on the target data by one method."""
 
+from functools import partial
+
 import pandas as pd
 
 from pipeline.artifacts import Store, write_csv
 from pipeline.assembly import compose_method, new_model, training_data
 from pipeline.backbones import load_source_model
 from pipeline.compute import resolve_compute
+from pipeline.distributed import Processes, joined_processes
 from pipeline.errors import UserError
 from pipeline.params import Params
 from pipeline.progress import progress
@@ -13,13 +16,20 @@ from pipeline.project import project_root
 from pipeline.resume import resume_key
 from pipeline.sections import CO_TUNING
 from pipeline.tracking import stage_run
-from pipeline.training import fit
+from pipeline.training import FitResult, fit
 
 
 def run(params: Params, method: str) -> None:
+    with joined_processes() as processes:
+        run_in(processes, params, method)
+
+
+def run_in(processes: Processes, params: Params, method: str) -> None:
+    """What each of the processes does; the first one writes and tracks."""
     store = Store(project_root())
     section = params.fine_tune
-    compute = resolve_compute(params.compute.device, params.compute.precision)
+    device = processes.device(params.compute.device)
+    compute = resolve_compute(device, params.compute.precision)
     prepared, best = store.load_prepared(), store.load_best()
     relationship = store.load_relationship().to(compute.device)
     if len(relationship) != len(prepared.classes):
@@ -31,7 +41,7 @@ def run(params: Params, method: str) -> None:
     data = training_data(prepared, source, params.source_model.input_size)
     model = new_model(source, len(prepared.classes), params.seed).to(compute.device)
     objective, training = compose_method(
-        method, model, section, section.peers, relationship, best.source_weight
+        method, model, section, section.peers, relationship, best.source_weight, processes
     )
     inputs = [
         store.require("prepare-data", "manifest.csv"),
@@ -43,6 +53,20 @@ def run(params: Params, method: str) -> None:
         mode="json", include={"seed", "compute", "source_model", "fine_tune"}
     )
     checkpoint = store.work_folder("fine-tune") / method / f"{resume_key(steering, inputs)}.pt"
+    train = partial(
+        fit,
+        model,
+        objective,
+        data,
+        training,
+        compute,
+        params.seed,
+        checkpoint=checkpoint,
+        processes=processes,
+    )
+    if not processes.is_first:
+        train()
+        return
     logged = training.model_dump() | {"method": method, "seed": params.seed}
     if CO_TUNING in method.split("+"):
         logged |= {"source_weight": best.source_weight, "temperature": best.temperature}
@@ -52,20 +76,17 @@ def run(params: Params, method: str) -> None:
         ) as run,
         progress(f"fine-tune {method}", data.images_passed(section)) as advance,
     ):
-        result = fit(
-            model,
-            objective,
-            data,
-            training,
-            compute,
-            params.seed,
-            on_epoch=lambda record: run.log_metrics(record, int(record["epoch"])),
-            on_batch=advance,
-            checkpoint=checkpoint,
+        result = train(
+            on_epoch=lambda record: run.log_metrics(record, int(record["epoch"])), on_batch=advance
         )
-        store.save_model_state(method, result.state, {"method": method})
-        history = pd.DataFrame(result.history)
-        history["kept"] = history["epoch"] == result.best_epoch
-        write_csv(store.folder("fine-tune", method) / "history.csv", history)
+        save(store, method, result)
         run.log_metrics({"best_epoch": result.best_epoch})
     checkpoint.unlink(missing_ok=True)
+
+
+def save(store: Store, method: str, result: FitResult) -> None:
+    """The model of the best epoch, and the history of all."""
+    store.save_model_state(method, result.state, {"method": method})
+    history = pd.DataFrame(result.history)
+    history["kept"] = history["epoch"] == result.best_epoch
+    write_csv(store.folder("fine-tune", method) / "history.csv", history)

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.cotuning.losses import translated_cross_entropy
-from pipeline.cotuning.model import CoTuningModel, Outputs
+from pipeline.cotuning.model import Outputs
 
-# Model, images [batch, channel, height, width] and labels [batch] to named terms of the loss.
-Objective = Callable[[CoTuningModel, Tensor, Tensor], dict[str, Tensor]]
+# A CoTuningModel, images [batch, channel, height, width] and labels [batch] to named
+# terms of the loss.
+Objective = Callable[[nn.Module, Tensor, Tensor], dict[str, Tensor]]
 # Images, what the model made of them, and labels to named terms of the loss.
 Terms = Callable[[Tensor, Outputs, Tensor], dict[str, Tensor]]
 
@@ -28,11 +29,13 @@ class Part:
         terms: of the loss, beside the target loss.
         uses_source_head: the terms need the source logits.
         replaces_weight_decay: the optimizer is to decay no weights.
+        needs_whole_batch: what it does to a batch is not the mean of what it does to its parts.
     """
 
     terms: Terms = _no_terms
     uses_source_head: bool = False
     replaces_weight_decay: bool = False
+    needs_whole_batch: bool = False
 
 
 def compose(*parts: Part) -> Objective:
@@ -42,8 +45,8 @@ def compose(*parts: Part) -> Objective:
     """
     with_source = any(part.uses_source_head for part in parts)
 
-    def objective(model: CoTuningModel, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        outputs = model(images, with_source)
+    def objective(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        outputs: Outputs = model(images, with_source)
         terms = {"target_loss": F.cross_entropy(outputs.target_logits.float(), labels)}
         for part in parts:
             terms |= part.terms(images, outputs, labels)

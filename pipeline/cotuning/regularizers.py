@@ -95,7 +95,7 @@ def delta(model: CoTuningModel, strength: float, head_strength: float) -> Part:
             "head_decay": head_strength * half_squared_norm(model.target_head.parameters()),
         }
 
-    return Part(terms, replaces_weight_decay=True)
+    return Part(terms, replaces_weight_decay=True, needs_whole_batch=True)
 
 
 def last_convolutions(network: nn.Module, stages: int) -> list[str]:
@@ -140,7 +140,7 @@ def bss(model: CoTuningModel, strength: float, singular_values: int) -> Part:
         penalty = smallest_singular_values(outputs.features, singular_values)
         return {"spectral_shrinkage": strength * penalty}
 
-    return Part(terms)
+    return Part(terms, needs_whole_batch=True)
 
 
 def stoch_norm(model: CoTuningModel, probability: float) -> Part:
@@ -155,7 +155,7 @@ def stoch_norm(model: CoTuningModel, probability: float) -> Part:
     for module in model.backbone.modules():
         if isinstance(module, _BatchNorm) and module.track_running_stats:
             _make_stochastic(module, probability)
-    return Part()
+    return Part(needs_whole_batch=True)
 
 
 PEERS: Mapping[str, Callable[..., Part]] = {

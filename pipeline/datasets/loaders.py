@@ -1,7 +1,7 @@
 """Batches of network input, cut from the memory-mapped images of prepare-data."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,10 @@ class ImageSet(Dataset[tuple[Tensor, Tensor]]):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def part(self, places: slice) -> "ImageSet":
+        """Some of these images, in their order."""
+        return ImageSet(self.images, self.rows[places], self.labels[places])
 
     def __getitem__(self, index: list[int]) -> tuple[Tensor, Tensor]:
         images = torch.from_numpy(self.images[self.rows[index]])
@@ -83,8 +87,15 @@ class Preprocessing:
 
     def random_crop(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """A random resized crop and flip of its own for each image, normalised."""
-        boxes = random_boxes(len(images), generator, self.smallest_crop)
-        flips = torch.rand(len(images), generator=generator) < 0.5
+        return self.crop(images, *self.draw_crops(len(images), generator))
+
+    def draw_crops(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Boxes [count, 4] and flips [count] as `crop` takes them, a random one an image."""
+        boxes = random_boxes(count, generator, self.smallest_crop)
+        return boxes, torch.rand(count, generator=generator) < 0.5
+
+    def crop(self, images: Tensor, boxes: Tensor, flips: Tensor) -> Tensor:
+        """The boxes of the images, flipped where it is said so, at the input size, normalised."""
         return self.normalize(resample(images, boxes, flips, self.input_size))
 
 
@@ -137,17 +148,23 @@ def training_batches(
     batch_size: int,
     generator: torch.Generator,
     device: torch.device,
+    share: Callable[[int], slice] = lambda length: slice(None),
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One shuffled, augmented epoch; a last partial batch is dropped unless it is the only one.
 
     The generator (on the CPU) decides order, crops and flips, so that every device sees the
-    same images.
+    same images. `share` gives the places of a batch of that length that are loaded here.
     """
     # The whole order is drawn before the first crop: a loader that runs ahead draws nothing.
     order = torch.randperm(len(images), generator=generator).tolist()
     full = len(images) >= batch_size
-    for pixels, labels in _load(images, BatchSampler(order, batch_size, full), device):
-        yield preprocessing.random_crop(pixels, generator), labels
+    batches = list(BatchSampler(order, batch_size, full))
+    places = [share(len(batch)) for batch in batches]
+    parts = [batch[here] for batch, here in zip(batches, places, strict=True)]
+    loaded = _load(images, parts, device)
+    for batch, here, (pixels, labels) in zip(batches, places, loaded, strict=True):
+        boxes, flips = preprocessing.draw_crops(len(batch), generator)
+        yield preprocessing.crop(pixels, boxes[here], flips[here]), labels
 
 
 def evaluation_batches(
@@ -167,7 +184,7 @@ def stored_batches(
 
 
 def _load(
-    images: ImageSet, sampler: BatchSampler, device: torch.device
+    images: ImageSet, sampler: Iterable[list[int]], device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
     on_gpu = device.type == "cuda"
     loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(

@@ -16,9 +16,9 @@ from pipeline.cotuning.model import CoTuningModel
 from pipeline.cotuning.objectives import Objective, co_tuning, compose, vanilla
 from pipeline.datasets.loaders import ImageSet, Preprocessing, evaluation_batches, training_batches
 from pipeline.errors import UserError
-from pipeline.inference import predict
+from pipeline.inference import predict, validate
 from pipeline.sections import Training
-from pipeline.training import EPOCHS_PER_SEED, Data, FitResult, fit, validate
+from pipeline.training import EPOCHS_PER_SEED, Data, FitResult, fit
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 CLASSES, SOURCE = 3, 5
@@ -172,7 +172,7 @@ def test_the_most_accurate_epoch_is_kept(favoured: list[tuple[int, float]], best
     assert [record["epoch"] for record in result.history] == [*range(1, len(favoured) + 1)]
     kept = new_model(1)
     kept.load_state_dict(result.state)
-    found = validate(kept, data.validation, data.preprocessing, CPU)
+    found = validate(kept.deploy(), data.validation, data.preprocessing, CPU)
     assert found.items() <= result.history[best - 1].items()
 
 

@@ -1,0 +1,151 @@
+"""extract-logits and fine-tune as a user starts them in two processes, on a folder of images."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import torch
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from PIL import Image
+from safetensors.torch import load_file
+
+pytestmark = pytest.mark.slow
+
+PARAMS = """
+compute: {device: cpu, precision: float32}
+source_model: {input_size: 32}
+prepare_data: {source: image-folder, root: photos, stored_size: 36, images_per_class: null}
+tune: {trials: 0}
+fine_tune: {epochs: 2, batch_size: 8, learning_rate: 0.0001}
+"""
+TORCHRUN = ("torchrun", "--standalone", "--nproc-per-node", "2", "--no-python")
+LOGITS, MODEL = "data/extract-logits/logits.safetensors", "data/fine-tune/co-tuning/"
+
+
+def call(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, env=environment())
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+def runs(project: Path, name: str) -> list[Run]:
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    return client.search_runs(experiments, f"attributes.run_name = '{name}'")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """A project in which one process has run the stages up to fine-tune."""
+    project = tmp_path_factory.mktemp("alone")
+    (project / "params.yaml").write_text(PARAMS)
+    shutil.copy(empty_database, project / "mlflow.db")
+    rng = np.random.default_rng(0)
+    for folder, colour in (("day", 170), ("night", 40)):
+        (project / "photos" / folder).mkdir(parents=True)
+        for number in range(20):
+            pixels = rng.integers(colour - 30, colour + 30, (40, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(project / "photos" / folder / f"{number}.png")
+    for stage in ("prepare-data", "extract-logits", "calibrate", "tune", "fit-relationship"):
+        result = call(project, "cot", "stage", stage)
+        assert result.returncode == 0, result.stderr
+    result = call(project, "cot", "stage", "fine-tune", "--method", "co-tuning")
+    assert result.returncode == 0, result.stderr
+    return project
+
+
+@pytest.fixture
+def project(alone: Path, tmp_path: Path) -> Path:
+    shutil.copytree(alone, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_two_processes_extract_the_same_logits(alone: Path, project: Path) -> None:
+    (project / LOGITS).unlink()
+    result = call(project, *TORCHRUN, "cot", "stage", "extract-logits")
+    assert result.returncode == 0, result.stderr
+    torch.testing.assert_close(
+        load_file(project / LOGITS), load_file(alone / LOGITS), rtol=1e-4, atol=1e-4
+    )
+    assert [run.info.status for run in runs(project, "extract-logits")] == ["FINISHED"] * 2
+
+
+def test_two_processes_fine_tune_to_the_same_model(alone: Path, project: Path) -> None:
+    shutil.rmtree(project / MODEL)
+    command = ("cot", "stage", "fine-tune", "--method", "co-tuning")
+    result = call(project, *command, "--set", "compute.processes=2")
+    assert (result.returncode, result.stderr) == (0, "")
+    histories = [pd.read_csv(root / MODEL / "history.csv") for root in (project, alone)]
+    # A deep network amplifies rounding from epoch to epoch, so the first alone is compared.
+    found, expected = (history.loc[0, "target_loss":"source_loss"] for history in histories)
+    pd.testing.assert_series_equal(found, expected, rtol=1e-3)
+    states = [load_file(root / MODEL / "model.safetensors") for root in (project, alone)]
+    assert states[0].keys() == states[1].keys()
+    assert len(runs(project, "fine-tune@co-tuning")) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fine-tune", "--method", "bss"), "bss needs whole batches"),
+        (("fine-tune", "--method", "vanilla", "--set", "fine_tune.batch_size=7"), "a batch of 7"),
+        (("calibrate",), "calibrate runs in one process; start it without torchrun"),
+    ],
+)
+def test_what_several_processes_cannot_do_is_said_once(
+    arguments: tuple[str, ...], message: str, project: Path
+) -> None:
+    result = call(project, *TORCHRUN, "cot", "stage", *arguments)
+    assert result.returncode == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+
+
+def test_an_error_is_one_line_where_params_ask_for_processes(project: Path) -> None:
+    options = ("--set", "compute.processes=2")
+    result = call(project, "cot", "stage", "fine-tune", "--method", "delta", *options)
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "delta needs whole batches" in result.stderr
+
+
+@pytest.mark.parametrize("ended", ["first", "second", "interrupted"])
+def test_one_that_ends_ends_all(ended: str, project: Path) -> None:
+    command = ["cot", "stage", "fine-tune", "--method", "co-tuning"]
+    options = ["--set", "compute.processes=2", "--set", "fine_tune.epochs=1000"]
+    process = subprocess.Popen(
+        command + options,
+        cwd=project,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not list(project.glob(".work/fine-tune/co-tuning/*.pt")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    children = psutil.Process(process.pid).children()
+    ranks = {child.environ()["RANK"]: child for child in children if "RANK" in child.environ()}
+    if ended == "interrupted":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        ranks["0" if ended == "first" else "1"].kill()
+    error = process.communicate(timeout=120)[1]
+    assert process.returncode == (130 if ended == "interrupted" else 137)
+    assert "Traceback" not in error
+    if ended == "second":
+        assert "another process of this stage has ended" in error
+    assert not any(child.is_running() for child in ranks.values())
+    assert not (project / MODEL / "run.json").exists()
