@@ -21,7 +21,7 @@ data: $(VENV)/installed ## Fetch Fashion-MNIST
 repro: $(VENV)/installed data ## Run the whole pipeline: data, stages, report
 	dvc repro
 	@printf '\n%s\n' 'The report:     data/report/report.md' \
-	  'Compare runs:   $(VENV)/bin/mlflow ui   then open http://127.0.0.1:5000' \
+	  'Compare runs:   $(VENV)/bin/mlflow ui   then open http://127.0.0.1:5000, Model training, co-tuning' \
 	  'Metrics:        $(VENV)/bin/dvc metrics show'
 
 claims: $(VENV)/installed data ## Make the claims table: hours, resumed cell by cell

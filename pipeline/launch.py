@@ -8,6 +8,8 @@ import os
 import sys
 from typing import NoReturn
 
+from pipeline.errors import UserError
+
 
 def is_launched() -> bool:
     """Whether torchrun started this process."""
@@ -28,6 +30,9 @@ def start_again(count: int) -> NoReturn:
     """Start this command once more in `count` processes, by torchrun, and end as they do.
 
     What went wrong is said by them; torchrun's own account of it is left out.
+
+    Raises:
+        UserError: one of them was killed.
     """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -39,8 +44,13 @@ def start_again(count: int) -> NoReturn:
     try:
         run.run(run.parse_args([*launcher, *sys.argv]))
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
-        sys.exit(failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode)
+        rank, failure = error.get_first_failure()
+        if failure.exitcode < 0:
+            raise UserError(
+                f"process {rank} of {count} was ended by {failure.signal_name()}; run it again to "
+                "go on"
+            ) from None
+        sys.exit(failure.exitcode)
     except SignalException as stop:
         sys.exit(128 + stop.sigval)
     sys.exit(0)

@@ -136,9 +136,11 @@ def stage_run(
     client, experiment = connect(root)
     name = f"{stage}@{method}" if method else stage
     end_dead_runs(client, experiment)
+    command = f"cot stage {stage}" + (f" --method {method}" if method else "")
     tags = (
         process_tags() | git_tags(root) | {"stage": stage} | ({"method": method} if method else {})
     )
+    tags |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": command}
     tags |= {f"input.{path.relative_to(root).as_posix()}": content_hash(path) for path in inputs}
     created = client.create_run(experiment, run_name=name, tags=tags)
     run = StageRun(client, created.info.run_id, root)

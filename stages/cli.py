@@ -201,7 +201,7 @@ def _guard(call: Callable[[], None]) -> None:
     def terminate(number: int, frame: object) -> None:
         sys.exit(128 + number)
 
-    signal.signal(signal.SIGTERM, terminate)
+    before = signal.signal(signal.SIGTERM, terminate)
     # Threads that spin while they wait make training several times slower on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -217,3 +217,5 @@ def _guard(call: Callable[[], None]) -> None:
         if speaks():
             typer.secho("Interrupted; run it again to go on.", err=True)
         raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -26,6 +26,7 @@ def test_a_run_holds_params_metrics_by_epoch_artifacts_and_hashes(stage, project
     history = client(project).get_metric_history(run.info.run_id, "loss")
     assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.0)]
     assert run.data.tags["stage"] == "calibrate"
+    assert run.data.tags["mlflow.source.name"] == "cot stage calibrate"
     assert run.data.tags["input.in.txt"] == content_hash(source)
     output = project / "data/calibrate/out.txt"
     assert run.data.tags["output.data/calibrate/out.txt"] == content_hash(output)
