@@ -18,6 +18,7 @@ from pipeline.compute import Compute, resolve_compute
 from pipeline.params import Params
 from pipeline.processes import run_in_processes
 from pipeline.resume import resume_key
+from pipeline.storage import losses_explained
 from pipeline.tracking_groups import grouped_run
 
 # What a cell's numbers come from. A change elsewhere (reports, plots, tracking) leaves hours of
@@ -149,7 +150,8 @@ def _work(
     compute = resolve_compute(params.compute.device, params.compute.precision)
     worker = Worker(root, params, stage, folder, load_pool(Store(root), params), compute)
     shelf = _open_shelf(folder, stage, storage)
-    while missing := shelf.missing(cells):
-        ran = [shelf.run_if_free(cell, worker) for cell in missing]
-        if not any(ran):
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+    with losses_explained(f"cot stage {stage}"):
+        while missing := shelf.missing(cells):
+            ran = [shelf.run_if_free(cell, worker) for cell in missing]
+            if not any(ran):
+                time.sleep(SECONDS_BETWEEN_LOOKS)

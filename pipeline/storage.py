@@ -1,6 +1,8 @@
 """Where machines share trials: an Optuna storage in a database or in a journal file."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy
@@ -29,6 +31,22 @@ def open_storage(place: str) -> BaseStorage:
         UserError: it cannot be opened. No password is in the message.
     """
     return _open_database(place) if "://" in place else _open_journal(Path(place))
+
+
+@contextmanager
+def losses_explained(command: str) -> Iterator[None]:
+    """Say in one line that a storage went away; `command` is what goes on with the rest.
+
+    Raises:
+        UserError: it did.
+    """
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        raise UserError(
+            f"the storage can no longer be used ({type(error).__name__}); when it is back, "
+            f"`{command}` goes on with what is finished"
+        ) from None
 
 
 def _open_journal(path: Path) -> BaseStorage:

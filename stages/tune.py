@@ -31,6 +31,7 @@ from pipeline.search import (
 from pipeline.sections import Tune
 from pipeline.shared_trials import SharedTrials
 from pipeline.source_predictions import learn_relationship
+from pipeline.storage import losses_explained
 from pipeline.tracking import StageRun, join_run, stage_run
 from pipeline.training import DivergedError, Record, fit
 
@@ -159,7 +160,8 @@ def _work_in_process(
 
 def _work(params: Params, place: StudyPlace, run: StageRun, seed: int) -> None:
     shared = SharedTrials(join_study(place, seed))
-    work_off(shared, _space(params), TrialRunner(params, run), params.tune.trials)
+    with losses_explained("cot stage tune"):
+        work_off(shared, _space(params), TrialRunner(params, run), params.tune.trials)
 
 
 def _choose(study: optuna.Study, section: Tune, temperature: float) -> Best:

@@ -10,15 +10,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from tiny_artifacts import write_artifacts
 
 from pipeline import params
-from pipeline.artifacts import SplitLogits, Store
+from pipeline.artifacts import Store
 from pipeline.cells import Cell
 from pipeline.claims_sections import CellSettings
 from pipeline.grid import cell_folder, run_cells
@@ -102,25 +101,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> 
     root = tmp_path_factory.mktemp("grid")
     (root / "params.yaml").write_text(PARAMS)
     shutil.copy(empty_database, root / "mlflow.db")
-    splits = ["train"] * 16 + ["validation"] * 4 + ["test"] * 12
-    labels = np.arange(len(splits)) % 2
-    paths = [f"{row}.png" for row in range(len(splits))]
-    manifest = {"row": range(len(splits)), "split": splits, "label": labels, "path": paths}
-    store, rng = Store(root), np.random.default_rng(0)
-    store.save_manifest(pd.DataFrame(manifest), ["dark", "bright"], [])
-    images = rng.integers(0, 128, (len(splits), 36, 36, 3), dtype=np.uint8)
-    np.save(
-        store.folder("prepare-data") / "images.npy",
-        images + 90 * labels[:, None, None, None].astype(np.uint8),
-    )
-    rows = torch.arange(20)
-    logits = torch.randn(20, 1000, generator=torch.Generator().manual_seed(0))
-    parts = {"train": rows[:16], "validation": rows[16:]}
-    tensors = {
-        name: SplitLogits(logits[part], torch.from_numpy(labels)[part], part)
-        for name, part in parts.items()
-    }
-    store.save_logits(tensors, tuple(map(str, range(1000))))
+    write_artifacts(root)
     return root
 
 
