@@ -29,8 +29,8 @@ def start(script: str, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def let_go(*processes: subprocess.Popen[str]) -> list[str]:
-    """Let scripts that said `ready` go on at the same moment; what each writes until it ends."""
+def let_go(*processes: subprocess.Popen[str]) -> None:
+    """Let scripts that wrote `ready` go on at the same moment."""
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -38,7 +38,6 @@ def let_go(*processes: subprocess.Popen[str]) -> list[str]:
         assert process.stdin is not None
         process.stdin.write("now\n")
         process.stdin.flush()
-    return outputs(*processes)
 
 
 def outputs(*processes: subprocess.Popen[str]) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sharing import kill_while_running, let_go, start, trials
+from sharing import kill_while_running, let_go, outputs, start, trials
 
 from pipeline.shared_trials import SharedTrials
 from pipeline.storage import open_storage
@@ -72,8 +72,9 @@ def wait_until(condition) -> None:
 
 
 def test_processes_that_race_for_the_same_things_take_each_once(place: str) -> None:
-    taken = let_go(*(start(TAKE_ALL, place) for _ in range(3)))
-    assert Counter("".join(taken).split()) == Counter(map(str, range(20)))
+    processes = [start(TAKE_ALL, place) for _ in range(3)]
+    let_go(*processes)
+    assert Counter("".join(outputs(*processes)).split()) == Counter(map(str, range(20)))
     finished = trials(place, "x", TrialState.COMPLETE)
     assert sorted(trial.value for trial in finished) == list(range(20))
 
