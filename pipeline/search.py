@@ -14,8 +14,6 @@ from pipeline.storage import open_storage
 STARTUP_TRIALS = 4
 SECONDS_BETWEEN_LOOKS = 2.0
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-
 
 @dataclass(frozen=True)
 class SearchSpace:

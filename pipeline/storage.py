@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import optuna
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -18,6 +19,8 @@ EXAMPLE = "postgresql://user:password@host/database"
 PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # by the module they bring
 SECONDS_FOR_A_LOCK = 60  # that SQLite waits while another process writes
 PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds between attempts to create the tables
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def open_storage(place: str) -> BaseStorage:

@@ -12,30 +12,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from mlflow import MlflowClient
 from mlflow.entities import Run
-from tiny_artifacts import write_artifacts
+from tiny_grid import cell_runs, cells, names, numbers, values, write_artifacts
 
-from pipeline import params
 from pipeline.artifacts import Store
-from pipeline.cells import Cell
-from pipeline.claims_sections import CellSettings
 from pipeline.grid import cell_folder, run_cells
-from stages.fine_tune_cells import all_cells
 
 pytestmark = pytest.mark.slow
 
-PARAMS = """
-compute: {device: cpu, precision: float32}
-source_model: {input_size: 32}
-prepare_data: {stored_size: 36, val_fraction: 0.25}
-fine_tune: {batch_size: 8}
-fine_tune_cells:
-  rates: [{images_per_class: 8, steps: 12}]
-  seeds: [1, 0]
-  methods: [vanilla, co-tuning, bss]
-"""
-SETTINGS = {name: CellSettings(method=name) for name in ("vanilla", "co-tuning", "bss")}
 SCRIPT = textwrap.dedent("""
     import sys
     from pathlib import Path
@@ -56,33 +40,10 @@ SCRIPT = textwrap.dedent("""
 Start = Callable[[Path, int, str], subprocess.Popen[str]]
 
 
-def values(root: Path) -> params.Params:
-    return params.load(root / "params.yaml")
-
-
-def cells(root: Path) -> list[Cell]:
-    return all_cells(values(root).fine_tune_cells, SETTINGS)
-
-
 def finished_files(root: Path) -> dict[str, int]:
     """When each finished cell was written, in ns."""
     folder = cell_folder(Store(root), values(root))
     return {path.stem: path.stat().st_mtime_ns for path in folder.glob("[!.]*.json")}
-
-
-def cell_runs(root: Path, status: str) -> list[Run]:
-    client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
-    experiments = [one.experiment_id for one in client.search_experiments()]
-    runs = client.search_runs(experiments, f"attributes.status = '{status}'")
-    return [run for run in runs if "group 3" in run.data.tags]
-
-
-def names(runs: list[Run]) -> list[tuple[str, str]]:
-    return sorted((run.data.tags["group 3"], run.info.run_name) for run in runs)
-
-
-def numbers(table: pd.DataFrame) -> pd.DataFrame:
-    return table.drop(columns="training_seconds")
 
 
 def wait_for_a_running_cell(root: Path, process: subprocess.Popen[str], finished: int) -> Run:
@@ -99,7 +60,6 @@ def wait_for_a_running_cell(root: Path, process: subprocess.Popen[str], finished
 def prepared(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
     """The artifacts that cells draw from: two classes, ten images of each and six for testing."""
     root = tmp_path_factory.mktemp("grid")
-    (root / "params.yaml").write_text(PARAMS)
     shutil.copy(empty_database, root / "mlflow.db")
     write_artifacts(root)
     return root
