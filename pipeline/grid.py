@@ -100,7 +100,7 @@ def run_cells(
 
 def _open_shelf(folder: Path, stage: str, storage: str | None) -> CellFiles | CellStudy:
     files = CellFiles(folder)
-    if storage is None:
+    if not storage:
         return files
     return open_cell_study(storage, f"{stage}-{folder.name}", files)
 

@@ -1,5 +1,6 @@
 """The search over source weight and temperature: an Optuna study that processes share."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from pipeline.storage import open_storage
 
 STARTUP_TRIALS = 4
 SECONDS_BETWEEN_LOOKS = 2.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,15 @@ def work_off(
     shared: SharedTrials, space: SearchSpace, run_trial: Callable[[Trial], float], trials: int
 ) -> None:
     """Run trials until the study has `trials` finished ones, whoever ran them, and no more."""
+    is_waiting = False
     while finished_trials(shared.study) < trials:
-        trial = _claim(shared, space, trials)
-        if trial is None:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        else:
+        if trial := _claim(shared, space, trials):
             shared.run(trial, run_trial)
+        else:
+            if not is_waiting:
+                log.info("tune: the last trials are being run by other processes; waiting for them")
+            is_waiting = True
+            time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def _claim(shared: SharedTrials, space: SearchSpace, trials: int) -> Trial | None:
