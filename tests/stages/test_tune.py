@@ -10,8 +10,9 @@ import pytest
 from mlflow import MlflowClient
 from tiny_grid import PARAMS, write_artifacts
 
-from pipeline.artifacts import Calibration, Store
+from pipeline.artifacts import Calibration, Store, write_json
 
+METHODS = ("vanilla", "co-tuning", "bss")
 SECRET = "hunter2"
 
 
@@ -28,12 +29,14 @@ def machines(project: Path, tmp_path: Path) -> list[Path]:
     return [root, Path(shutil.copytree(root, tmp_path / "second"))]
 
 
-def start(root: Path, *options: str, storage: str | None = None) -> subprocess.Popen[str]:
+def start(
+    root: Path, *options: str, storage: str | None = None, stage: str = "tune"
+) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if name != "COT_STORAGE"}
     if storage is not None:
         environment["COT_STORAGE"] = storage
     return subprocess.Popen(
-        ["cot", "stage", "tune", *options],
+        ["cot", "stage", stage, *options],
         cwd=root,
         env=environment,
         stdout=subprocess.PIPE,
@@ -77,16 +80,22 @@ def test_machines_share_the_trials_and_no_file_or_message_has_the_password(
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
-def test_a_storage_that_cannot_be_opened_ends_in_one_line_before_any_run(
-    machines: list[Path],
+@pytest.mark.parametrize("stage", ["tune", "tune-methods", "fine-tune-cells"])
+def test_a_storage_that_cannot_be_opened_ends_in_one_line_before_any_work(
+    machines: list[Path], stage: str
 ) -> None:
-    call = start(machines[0], storage=f"nosuch://user:{SECRET}@host/name")
+    root = machines[0]
+    write_json(
+        root / "data/tune-methods/settings.json", {name: {"method": name} for name in METHODS}
+    )
+    call = start(root, storage=f"nosuch://user:{SECRET}@host/name", stage=stage)
     text = messages(call)
     assert call.returncode == 1
     assert text.startswith("Error: the storage is of the unknown kind nosuch")
     assert len(text.splitlines()) == 1
     assert SECRET not in text
-    assert runs(machines[0]) == []
+    assert not (root / ".work").exists()
+    assert SECRET.encode() not in (root / "mlflow.db").read_bytes()
 
 
 @pytest.mark.slow
