@@ -1,4 +1,4 @@
-"""Many cells of the claims table, worked off by any number of processes, one file a cell."""
+"""Many cells of the claims table, worked off by any number of processes."""
 
 import logging
 import time
@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from filelock import FileLock, Timeout
 
-from pipeline.artifacts import Store, read_json, write_json
+from pipeline.artifacts import Store
 from pipeline.backbones import load_source_model
+from pipeline.cell_files import CellFiles
+from pipeline.cell_study import CellStudy, open_cell_study
 from pipeline.cells import Cell, Pool, Result, rows_to_logits, run_cell
 from pipeline.compute import Compute, resolve_compute
 from pipeline.params import Params
 from pipeline.processes import run_in_processes
 from pipeline.resume import resume_key
+from pipeline.storage import losses_explained
 from pipeline.tracking_groups import grouped_run
 
 # What a cell's numbers come from. A change elsewhere (reports, plots, tracking) leaves hours of
@@ -64,31 +66,48 @@ def load_pool(store: Store, params: Params) -> Pool:
 
 
 def run_cells(
-    store: Store, params: Params, cells: Sequence[Cell], stage: str, workers: int
+    store: Store,
+    params: Params,
+    cells: Sequence[Cell],
+    stage: str,
+    workers: int,
+    storage: str | None = None,
 ) -> pd.DataFrame:
     """Run what is not finished yet; a row a cell, in the order of the cells.
 
-    A cell is finished when its file is there. Processes, those of another call on the same
-    folder too, take turns by locks; one that is killed loses the cell that it was running.
+    Processes take turns, those of another call on the same folder or in the same storage too;
+    one that is killed loses the cell that it was running.
 
     Args:
         stage: whose cells they are, for messages and for the groups of runs.
         workers: processes. On a CPU each computes with one thread, so that neither their number
             nor another call changes a bit of the result.
+        storage: where machines share the cells, as `pipeline.storage.open_storage` takes it.
+
+    Raises:
+        UserError: the storage cannot be opened, or a process failed.
     """
     folder = cell_folder(store, params)
-    missing = [cell for cell in cells if not _file(folder, cell).exists()]
+    shelf = _open_shelf(folder, stage, storage)
+    missing = shelf.missing(cells)
     log.info("%s: %d of %d cells are finished", stage, len(cells) - len(missing), len(cells))
     if missing:
         workers = min(workers, len(missing))
-        arguments = (store.root, params, missing, stage, folder)
+        arguments = (store.root, params, missing, stage, folder, storage)
         run_in_processes(_work, [arguments] * workers, f"cot stage {stage}")
-    return pd.DataFrame([read_json(_file(folder, cell)) for cell in cells])
+    return pd.DataFrame(shelf.results(cells))
+
+
+def _open_shelf(folder: Path, stage: str, storage: str | None) -> CellFiles | CellStudy:
+    files = CellFiles(folder)
+    if not storage:
+        return files
+    return open_cell_study(storage, f"{stage}-{folder.name}", files)
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What one process needs to run cells."""
+    """Runs cells, with what one process loads once for all of them."""
 
     root: Path
     params: Params
@@ -97,19 +116,11 @@ class Worker:
     pool: Pool
     compute: Compute
 
-    def run_if_free(self, cell: Cell) -> bool:
-        """Run a cell unless another process is at it; whether it is finished."""
-        file = _file(self.folder, cell)
-        try:
-            with FileLock(file.with_suffix(".lock"), timeout=0):
-                if file.exists():
-                    return True
-                begin = time.perf_counter()
-                write_json(file, self._run_tracked(cell))
-                log.info("%s: %s, %.0f s", self.stage, file.stem, time.perf_counter() - begin)
-        except Timeout:
-            return False
-        return True
+    def __call__(self, cell: Cell) -> Result:
+        begin = time.perf_counter()
+        result = self._run_tracked(cell)
+        log.info("%s: %s, %.0f s", self.stage, cell.name, time.perf_counter() - begin)
+        return result
 
     def _run_tracked(self, cell: Cell) -> Result:
         groups = (self.stage, f"{cell.rate.images_per_class} images a class", cell.row)
@@ -125,18 +136,22 @@ class Worker:
         return result
 
 
-def _work(root: Path, params: Params, cells: Sequence[Cell], stage: str, folder: Path) -> None:
+def _work(
+    root: Path,
+    params: Params,
+    cells: Sequence[Cell],
+    stage: str,
+    folder: Path,
+    storage: str | None,
+) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("pipeline").setLevel(logging.INFO)
     torch.set_num_threads(1)
-    folder.mkdir(parents=True, exist_ok=True)
     compute = resolve_compute(params.compute.device, params.compute.precision)
     worker = Worker(root, params, stage, folder, load_pool(Store(root), params), compute)
-    while missing := [cell for cell in cells if not _file(folder, cell).exists()]:
-        ran = [worker.run_if_free(cell) for cell in missing]
-        if not any(ran):
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-
-
-def _file(folder: Path, cell: Cell) -> Path:
-    return folder / f"{cell.name}.json"
+    shelf = _open_shelf(folder, stage, storage)
+    with losses_explained(f"cot stage {stage}"):
+        while missing := shelf.missing(cells):
+            ran = [shelf.run_if_free(cell, worker) for cell in missing]
+            if not any(ran):
+                time.sleep(SECONDS_BETWEEN_LOOKS)

@@ -26,6 +26,18 @@ def process_tags() -> dict[str, str]:
     return {"host": socket.gethostname(), "pid": str(os.getpid())}
 
 
+def this_machine() -> str:
+    """What a process number belongs to: the host, its last start and its space of numbers.
+
+    Two machines may have the same name, and two containers of one machine its start as well.
+    """
+    try:
+        start = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{socket.gethostname()} {start} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # not Linux
+        return socket.gethostname()
+
+
 def git_tags(root: Path) -> dict[str, str]:
     """The commit and whether tracked files differ from it; empty outside a repository."""
 

@@ -1,19 +1,21 @@
-"""The search over source weight and temperature: an Optuna study in a journal file."""
+"""The search over source weight and temperature: an Optuna study that processes share."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import optuna
 import pandas as pd
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-STARTUP_TRIALS = 4
+from pipeline.shared_trials import FINISHED, SharedTrials
+from pipeline.storage import open_storage
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)
+STARTUP_TRIALS = 4
+SECONDS_BETWEEN_LOOKS = 2.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,45 +49,84 @@ class SearchSpace:
         ]
 
 
-def open_study(journal: Path, space: SearchSpace, trials: int, seed: int) -> optuna.Study:
+@dataclass(frozen=True)
+class StudyPlace:
+    """Where a study lies.
+
+    Attributes:
+        storage: URL or path, as `pipeline.storage.open_storage` takes it.
+        name: one name, one question (key it to everything that matters).
+        shared: processes that this call does not know may work on it, on other machines say.
+    """
+
+    storage: str = field(repr=False)  # may hold a password
+    name: str
+    shared: bool
+
+
+def open_study(place: StudyPlace, seed: int) -> optuna.Study:
     """Create the study, or go on with one that was interrupted.
 
-    Trials that a killed process left running are closed; the first trials are queued again
-    unless they are finished. Call it once before any worker starts.
+    In a study that is not shared all trials that a killed process left running are closed; in
+    one that is, each process closes those of dead ones as it works. Call it once before any
+    worker starts.
 
-    Args:
-        journal: the study's file; one file, one question (key it to everything that matters).
-        trials: how many the search will finish; at most so many first trials are queued.
+    Raises:
+        UserError: the storage cannot be opened.
     """
-    study = join_study(journal, seed)
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-    alive = study.get_trials(deepcopy=False, states=(*FINISHED, TrialState.WAITING))
-    known = [trial.params or trial.system_attrs.get("fixed_params") for trial in alive]
-    for first in space.first_trials()[:trials]:
-        if first not in known:
-            study.enqueue_trial(first)
+    study = join_study(place, seed)
+    if not place.shared:
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            study.tell(trial.number, state=TrialState.FAIL)
     return study
 
 
-def join_study(journal: Path, seed: int) -> optuna.Study:
+def join_study(place: StudyPlace, seed: int) -> optuna.Study:
     """Open the study from one more process."""
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    backend = JournalFileBackend(str(journal), lock_obj=JournalFileOpenLock(str(journal)))
-    storage = JournalStorage(backend)
     study = optuna.create_study(
-        storage=storage, study_name="tune", direction="minimize", load_if_exists=True
+        storage=open_storage(place.storage),
+        study_name=place.name,
+        direction="minimize",
+        load_if_exists=True,
     )
-    done = len(study.get_trials(deepcopy=False, states=FINISHED))
-    study.sampler = optuna.samplers.TPESampler(seed=seed + done, n_startup_trials=STARTUP_TRIALS)
+    # Machines with the same seed would try the same points.
+    own_seed = None if place.shared else seed + finished_trials(study)
+    study.sampler = optuna.samplers.TPESampler(seed=own_seed, n_startup_trials=STARTUP_TRIALS)
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=2)
     return study
 
 
-def work_off(study: optuna.Study, run_trial: Callable[[Trial], float], trials: int) -> None:
-    """Run trials until the study has `trials` finished ones, whoever ran them."""
-    while finished_trials(study) < trials:
-        study.optimize(run_trial, n_trials=1)
+def work_off(
+    shared: SharedTrials, space: SearchSpace, run_trial: Callable[[Trial], float], trials: int
+) -> None:
+    """Run trials until the study has `trials` finished ones, whoever ran them, and no more."""
+    is_waiting = False
+    while finished_trials(shared.study) < trials:
+        if trial := _claim(shared, space, trials):
+            shared.run(trial, run_trial)
+        else:
+            if not is_waiting:
+                log.info("tune: the last trials are being run by other processes; waiting for them")
+            is_waiting = True
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _claim(shared: SharedTrials, space: SearchSpace, trials: int) -> Trial | None:
+    """The next trial: one of the first as long as nobody has it; None while none is left."""
+
+    def has_room(before: Sequence[FrozenTrial]) -> bool:
+        return len(before) < trials
+
+    for first in space.first_trials():
+
+        def lacks_it(before: Sequence[FrozenTrial], first: dict[str, float] = first) -> bool:
+            return has_room(before) and first not in [
+                trial.system_attrs.get("fixed_params") for trial in before
+            ]
+
+        if trial := shared.claim(lacks_it, fixed_params=first):
+            return trial
+    return shared.claim(has_room)
 
 
 def finished_trials(study: optuna.Study) -> int:

@@ -52,6 +52,17 @@ OVER_PROCESSES = ("extract_logits", "fine_tune")
 Workers = Annotated[
     int, typer.Option(min=1, help="Processes that run trials; more than 1 is not repeatable.")
 ]
+SharedStorage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="PLACE",
+        envvar="COT_STORAGE",
+        help="Share the work with other machines that name the same place: the URL of a database "
+        "(postgresql://user:password@host/name), or a journal file on a file system of all.",
+        show_default=False,
+    ),
+]
 
 
 @stage.command("prepare-data")
@@ -73,9 +84,14 @@ def calibrate(override: Override = None, overlay: Overlay = None) -> None:
 
 
 @stage.command()
-def tune(override: Override = None, overlay: Overlay = None, workers: Workers = 1) -> None:
+def tune(
+    override: Override = None,
+    overlay: Overlay = None,
+    workers: Workers = 1,
+    storage: SharedStorage = None,
+) -> None:
     """Search for the source weight and the temperature on the validation split."""
-    _run_stage("tune", override, overlay, workers=workers)
+    _run_stage("tune", override, overlay, workers=workers, storage=storage)
 
 
 @stage.command("fit-relationship")
@@ -104,18 +120,24 @@ def report(override: Override = None, overlay: Overlay = None) -> None:
 
 @stage.command("tune-methods")
 def tune_methods(
-    override: Override = None, overlay: Overlay = None, workers: CellWorkers = CORES
+    override: Override = None,
+    overlay: Overlay = None,
+    workers: CellWorkers = CORES,
+    storage: SharedStorage = None,
 ) -> None:
     """Of the claims table: choose each method's settings, all with the same budget."""
-    _run_stage("tune_methods", override, overlay, workers=workers)
+    _run_stage("tune_methods", override, overlay, workers=workers, storage=storage)
 
 
 @stage.command("fine-tune-cells")
 def fine_tune_cells(
-    override: Override = None, overlay: Overlay = None, workers: CellWorkers = CORES
+    override: Override = None,
+    overlay: Overlay = None,
+    workers: CellWorkers = CORES,
+    storage: SharedStorage = None,
 ) -> None:
     """Of the claims table: train and judge each rate, seed, method and variant."""
-    _run_stage("fine_tune_cells", override, overlay, workers=workers)
+    _run_stage("fine_tune_cells", override, overlay, workers=workers, storage=storage)
 
 
 @stage.command("time-steps")

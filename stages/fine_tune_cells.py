@@ -10,7 +10,7 @@ from pipeline.sections import CO_TUNING
 from pipeline.tracking import stage_run
 
 
-def run(params: Params, workers: int) -> None:
+def run(params: Params, workers: int, storage: str | None = None) -> None:
     store = Store(project_root())
     section = params.fine_tune_cells
     chosen = store.require("tune-methods", "settings.json")
@@ -21,7 +21,8 @@ def run(params: Params, workers: int) -> None:
     inputs = [*pool_files(store), chosen]
     with stage_run(store.root, "fine-tune-cells", section.model_dump(), inputs, folder) as run:
         cells = all_cells(section, settings)
-        write_csv(folder / "cells.csv", run_cells(store, params, cells, "fine-tune-cells", workers))
+        table = run_cells(store, params, cells, "fine-tune-cells", workers, storage)
+        write_csv(folder / "cells.csv", table)
         run.log_metrics({"cells": len(cells)})
 
 

@@ -1,7 +1,6 @@
 """Search for the source weight and the temperature with the best validation likelihood."""
 
 import logging
-from pathlib import Path
 
 import optuna
 import torch
@@ -22,6 +21,7 @@ from pipeline.resume import resume_key
 from pipeline.schedule import training_length
 from pipeline.search import (
     SearchSpace,
+    StudyPlace,
     finished_trials,
     join_study,
     open_study,
@@ -29,14 +29,16 @@ from pipeline.search import (
     work_off,
 )
 from pipeline.sections import Tune
+from pipeline.shared_trials import SharedTrials
 from pipeline.source_predictions import learn_relationship
+from pipeline.storage import losses_explained
 from pipeline.tracking import StageRun, join_run, stage_run
 from pipeline.training import DivergedError, Record, fit
 
 log = logging.getLogger(__name__)
 
 
-def run(params: Params, workers: int = 1) -> None:
+def run(params: Params, workers: int = 1, storage: str | None = None) -> None:
     store = Store(project_root())
     section = params.tune
     temperature = store.load_calibration().temperature
@@ -47,11 +49,11 @@ def run(params: Params, workers: int = 1) -> None:
         store.require("calibrate", "calibration.json"),
     ]
     folder = store.folder("tune")
+    place = _place(store, resume_key(_steering(params), inputs), storage)
+    study = open_study(place, params.seed)
     with stage_run(store.root, "tune", section.model_dump(), inputs, folder) as run:
-        journal = store.work_folder("tune") / f"{resume_key(_steering(params), inputs)}.log"
-        study = open_study(journal, _space(params), section.trials, params.seed)
         if section.trials:
-            _run_workers(params, journal, run, workers)
+            _run_workers(params, place, run, workers)
         table = trials_table(study, temperature)
         best = _choose(study, section, temperature)
         store.save_best(best)
@@ -132,23 +134,34 @@ class TrialRunner:
         return compose(co_tuning(relationship.float().to(self.compute.device), source_weight))
 
 
-def _run_workers(params: Params, journal: Path, run: StageRun, workers: int) -> None:
+def _place(store: Store, key: str, storage: str | None) -> StudyPlace:
+    if storage:
+        return StudyPlace(storage, f"tune-{key}", shared=True)
+    folder = store.work_folder("tune")
+    folder.mkdir(parents=True, exist_ok=True)
+    return StudyPlace(str(folder / f"{key}.log"), "tune", shared=False)
+
+
+def _run_workers(params: Params, place: StudyPlace, run: StageRun, workers: int) -> None:
     if workers == 1:
-        _work(params, journal, run, params.seed)
+        _work(params, place, run, params.seed)
         return
-    arguments = [(params, journal, run.run_id, worker, workers) for worker in range(workers)]
+    arguments = [(params, place, run.run_id, worker, workers) for worker in range(workers)]
     run_in_processes(_work_in_process, arguments, "cot stage tune")
 
 
-def _work_in_process(params: Params, journal: Path, run_id: str, worker: int, workers: int) -> None:
+def _work_in_process(
+    params: Params, place: StudyPlace, run_id: str, worker: int, workers: int
+) -> None:
     torch.set_num_threads(max(torch.get_num_threads() // workers, 1))
     run = join_run(project_root(), run_id)
-    _work(params, journal, run, params.seed + worker)
+    _work(params, place, run, params.seed + worker)
 
 
-def _work(params: Params, journal: Path, run: StageRun, seed: int) -> None:
-    study = join_study(journal, seed)
-    work_off(study, TrialRunner(params, run), params.tune.trials)
+def _work(params: Params, place: StudyPlace, run: StageRun, seed: int) -> None:
+    shared = SharedTrials(join_study(place, seed))
+    with losses_explained("cot stage tune"):
+        work_off(shared, _space(params), TrialRunner(params, run), params.tune.trials)
 
 
 def _choose(study: optuna.Study, section: Tune, temperature: float) -> Best:

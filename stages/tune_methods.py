@@ -14,7 +14,7 @@ from pipeline.project import project_root
 from pipeline.tracking import stage_run
 
 
-def run(params: Params, workers: int) -> None:
+def run(params: Params, workers: int, storage: str | None = None) -> None:
     store = Store(project_root())
     section = params.tune_methods
     folder = store.folder("tune-methods")
@@ -23,7 +23,7 @@ def run(params: Params, workers: int) -> None:
     with stage_run(
         store.root, "tune-methods", section.model_dump(), pool_files(store), folder
     ) as run:
-        trials = run_cells(store, params, cells, "tune-methods", workers)
+        trials = run_cells(store, params, cells, "tune-methods", workers, storage)
         trials = trials.assign(settings=[cell.settings.model_dump_json() for cell in cells])
         write_csv(folder / "trials.csv", trials)
         chosen = {

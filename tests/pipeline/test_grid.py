@@ -10,33 +10,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-import torch
-from mlflow import MlflowClient
 from mlflow.entities import Run
+from tiny_grid import cell_runs, cells, names, numbers, values, write_artifacts
 
-from pipeline import params
-from pipeline.artifacts import SplitLogits, Store
-from pipeline.cells import Cell
-from pipeline.claims_sections import CellSettings
+from pipeline.artifacts import Store
 from pipeline.grid import cell_folder, run_cells
-from stages.fine_tune_cells import all_cells
 
 pytestmark = pytest.mark.slow
 
-PARAMS = """
-compute: {device: cpu, precision: float32}
-source_model: {input_size: 32}
-prepare_data: {stored_size: 36, val_fraction: 0.25}
-fine_tune: {batch_size: 8}
-fine_tune_cells:
-  rates: [{images_per_class: 8, steps: 12}]
-  seeds: [1, 0]
-  methods: [vanilla, co-tuning, bss]
-"""
-SETTINGS = {name: CellSettings(method=name) for name in ("vanilla", "co-tuning", "bss")}
 SCRIPT = textwrap.dedent("""
     import sys
     from pathlib import Path
@@ -57,33 +40,10 @@ SCRIPT = textwrap.dedent("""
 Start = Callable[[Path, int, str], subprocess.Popen[str]]
 
 
-def values(root: Path) -> params.Params:
-    return params.load(root / "params.yaml")
-
-
-def cells(root: Path) -> list[Cell]:
-    return all_cells(values(root).fine_tune_cells, SETTINGS)
-
-
 def finished_files(root: Path) -> dict[str, int]:
     """When each finished cell was written, in ns."""
     folder = cell_folder(Store(root), values(root))
     return {path.stem: path.stat().st_mtime_ns for path in folder.glob("[!.]*.json")}
-
-
-def cell_runs(root: Path, status: str) -> list[Run]:
-    client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
-    experiments = [one.experiment_id for one in client.search_experiments()]
-    runs = client.search_runs(experiments, f"attributes.status = '{status}'")
-    return [run for run in runs if "group 3" in run.data.tags]
-
-
-def names(runs: list[Run]) -> list[tuple[str, str]]:
-    return sorted((run.data.tags["group 3"], run.info.run_name) for run in runs)
-
-
-def numbers(table: pd.DataFrame) -> pd.DataFrame:
-    return table.drop(columns="training_seconds")
 
 
 def stop_while_cells_run(root: Path, call: subprocess.Popen[str], finished: int) -> list[Run]:
@@ -108,27 +68,8 @@ def stop_while_cells_run(root: Path, call: subprocess.Popen[str], finished: int)
 def prepared(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
     """The artifacts that cells draw from: two classes, ten images of each and six for testing."""
     root = tmp_path_factory.mktemp("grid")
-    (root / "params.yaml").write_text(PARAMS)
     shutil.copy(empty_database, root / "mlflow.db")
-    splits = ["train"] * 16 + ["validation"] * 4 + ["test"] * 12
-    labels = np.arange(len(splits)) % 2
-    paths = [f"{row}.png" for row in range(len(splits))]
-    manifest = {"row": range(len(splits)), "split": splits, "label": labels, "path": paths}
-    store, rng = Store(root), np.random.default_rng(0)
-    store.save_manifest(pd.DataFrame(manifest), ["dark", "bright"], [])
-    images = rng.integers(0, 128, (len(splits), 36, 36, 3), dtype=np.uint8)
-    np.save(
-        store.folder("prepare-data") / "images.npy",
-        images + 90 * labels[:, None, None, None].astype(np.uint8),
-    )
-    rows = torch.arange(20)
-    logits = torch.randn(20, 1000, generator=torch.Generator().manual_seed(0))
-    parts = {"train": rows[:16], "validation": rows[16:]}
-    tensors = {
-        name: SplitLogits(logits[part], torch.from_numpy(labels)[part], part)
-        for name, part in parts.items()
-    }
-    store.save_logits(tensors, tuple(map(str, range(1000))))
+    write_artifacts(root)
     return root
 
 

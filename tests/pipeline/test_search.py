@@ -4,12 +4,14 @@ from optuna.trial import TrialState
 
 from pipeline.search import (
     SearchSpace,
+    StudyPlace,
     finished_trials,
     join_study,
     open_study,
     trials_table,
     work_off,
 )
+from pipeline.shared_trials import SharedTrials
 
 SPACE = SearchSpace(2.3, 1.0, max_source_weight=5.0, max_temperature_factor=2.0)
 
@@ -22,14 +24,23 @@ def bowl(trial):
     return value
 
 
+def search(study, trials, run_trial=bowl):
+    work_off(SharedTrials(study), SPACE, run_trial, trials)
+    return study
+
+
+def local(path):
+    return StudyPlace(str(path), "tune", shared=False)
+
+
 @pytest.fixture
 def journal(tmp_path):
-    return tmp_path / "tune.log"
+    return local(tmp_path / "tune.log")
 
 
 def test_vanilla_and_the_start_come_first(journal):
-    study = open_study(journal, SPACE, trials=4, seed=0)
-    work_off(study, bowl, 4)
+    study = open_study(journal, seed=0)
+    search(study, 4)
     assert [trial.params["source_weight"] for trial in study.trials[:2]] == [0.0, 2.3]
     assert all(0 <= trial.params["source_weight"] <= 5 for trial in study.trials)
     assert all(0.5 <= trial.params["temperature_factor"] <= 2 for trial in study.trials)
@@ -37,20 +48,20 @@ def test_vanilla_and_the_start_come_first(journal):
 
 def test_the_same_seed_searches_the_same_points(tmp_path):
     def points(name):
-        study = open_study(tmp_path / name, SPACE, trials=6, seed=3)
-        work_off(study, bowl, 6)
+        study = open_study(local(tmp_path / name), seed=3)
+        search(study, 6)
         return [trial.params for trial in study.trials]
 
     assert points("first") == points("second")
 
 
 def test_a_search_that_was_killed_goes_on_and_repeats_what_it_had_not_finished(journal):
-    study = open_study(journal, SPACE, trials=4, seed=0)
-    work_off(study, bowl, 1)
+    study = open_study(journal, seed=0)
+    search(study, 1)
     study.ask()
-    resumed = open_study(journal, SPACE, trials=4, seed=0)
+    resumed = open_study(journal, seed=0)
     assert not resumed.get_trials(states=(TrialState.RUNNING,))
-    work_off(resumed, bowl, 4)
+    search(resumed, 4)
     done = resumed.get_trials(states=(TrialState.COMPLETE,))
     assert len(done) == 4
     assert sorted(trial.params["source_weight"] for trial in done)[0] == 0
@@ -58,11 +69,11 @@ def test_a_search_that_was_killed_goes_on_and_repeats_what_it_had_not_finished(j
 
 
 def test_a_finished_search_runs_nothing_and_can_be_made_longer(journal):
-    work_off(open_study(journal, SPACE, trials=3, seed=0), bowl, 3)
-    study = open_study(journal, SPACE, trials=3, seed=0)
-    work_off(study, bowl, 3)
+    search(open_study(journal, seed=0), 3)
+    study = open_study(journal, seed=0)
+    search(study, 3)
     assert finished_trials(study) == 3
-    work_off(open_study(journal, SPACE, trials=5, seed=0), bowl, 5)
+    search(open_study(journal, seed=0), 5)
     assert finished_trials(join_study(journal, seed=0)) == 5
 
 
@@ -71,14 +82,14 @@ def test_pruned_trials_count_as_finished(journal):
         SPACE.suggest(trial)
         raise optuna.TrialPruned
 
-    study = open_study(journal, SPACE, trials=2, seed=0)
-    work_off(study, prune, 2)
+    study = open_study(journal, seed=0)
+    search(study, 2, prune)
     assert [trial.state for trial in study.trials] == [TrialState.PRUNED] * 2
 
 
 def test_the_table_has_a_row_a_trial_and_the_temperature_itself(journal):
-    study = open_study(journal, SPACE, trials=3, seed=0)
-    work_off(study, bowl, 3)
+    study = open_study(journal, seed=0)
+    search(study, 3)
     table = trials_table(study, temperature=1.5)
     assert table["number"].tolist() == [0, 1, 2]
     assert table["validation_nll"].tolist()[:2] == [1.0, pytest.approx(1.69)]

@@ -42,6 +42,15 @@ def test_help_lists_every_stage(cot):
     assert all(stage in text for stage in STAGES)
 
 
+@pytest.mark.parametrize("stage", ["tune", "tune-methods", "fine-tune-cells"])
+def test_help_names_the_variable_of_the_storage_and_not_its_value(cot_here, monkeypatch, stage):
+    monkeypatch.setenv("COT_STORAGE", "mysql://user:hunter2@host/name")
+    text = cot_here("stage", stage, "--help").stdout
+    assert "--storage" in text
+    assert "COT_STORAGE" in text
+    assert "hunter2" not in text
+
+
 @pytest.fixture
 def cot_here(project, monkeypatch):
     """As `cot`, in this process: importing what the stages need takes seconds each time."""
