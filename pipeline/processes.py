@@ -1,6 +1,7 @@
 """Several processes that work at the same thing."""
 
 import multiprocessing
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ def run_in_processes(
         UserError: a process failed; `command` is what goes on with the rest.
     """
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=work, args=given) for given in arguments]
+    processes = [context.Process(target=_call, args=(work, *given)) for given in arguments]
     for process in processes:
         process.start()
     try:
@@ -30,3 +31,10 @@ def run_in_processes(
             f"{len(failed)} of {len(processes)} processes failed (exit code {failed[0]}); their "
             f"messages are above, `{command}` goes on with what is finished"
         )
+
+
+def _call(work: Callable[..., None], *given: Any) -> None:
+    try:
+        work(*given)
+    except UserError as error:
+        sys.exit(f"Error: {error}")

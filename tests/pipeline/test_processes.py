@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.processes import run_in_processes
+from pipeline.storage import open_storage
 
 WRITE_LATE = "sleep 0.3; echo $PPID > {}"
 
@@ -41,6 +42,16 @@ def test_a_failure_is_reported_after_the_others_have_finished(
     assert "`cot stage tune` goes on with what is finished" in str(caught.value)
     assert (tmp_path / "finished").exists()
     assert ("CalledProcessError" in capfd.readouterr().err) is (code == "1")
+
+
+def test_what_the_user_can_mend_is_one_line_without_a_traceback(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(UserError, match="1 of 1 processes failed \\(exit code 1\\)"):
+        run_in_processes(open_storage, [("nosuch://user:hunter2@host/name",)], "cot stage tune")
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("Error: the storage is of the unknown kind nosuch")
 
 
 def test_no_work_is_no_failure() -> None:
