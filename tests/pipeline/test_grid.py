@@ -103,9 +103,7 @@ def shared(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_two_calls_share_the_work_and_run_each_cell_once(shared: Path) -> None:
     expected = sorted((cell.row, f"seed {cell.seed}") for cell in cells(shared))
-    runs = cell_runs(shared, "FINISHED")
-    assert names(runs) == expected
-    assert len({run.data.tags["pid"] for run in runs}) == 2
+    assert names(cell_runs(shared, "FINISHED")) == expected
     assert (shared / "first.csv").read_text() == (shared / "second.csv").read_text()
 
 
