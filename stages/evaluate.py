@@ -1,8 +1,10 @@
 """Judge a fine-tuned model on the test split, and see where its source head has gone."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -60,33 +62,41 @@ def run(params: Params, method: str) -> None:
             *predict(model.source_network(), batches, compute, advance),
             torch.from_numpy(validation.rows),
         )
-        uniform = replace(before, logits=torch.zeros_like(before.logits))
-        source_head = {
-            name: distance_to_relationship(split, relationship, prepared.classes)
-            for name, split in (("before", before), ("after", after), ("uniform", uniform))
-        }
+        source_head = distances(before, after, relationship, prepared.classes)
+        write_json(folder / "source_head.json", source_head)
         # The mean ranks as the sum does, and is as sure of itself as a single crop.
         predictions = predictions_table(logits / section.crops, prepared.samples("test"))
-        classes = len(prepared.classes)
-        metrics = classification_metrics(predictions, classes)
-        intervals = bootstrap_intervals(
-            predictions, classes, section.bootstrap_resamples, params.seed
-        )
-        write_csv(folder / "predictions.csv", predictions)
-        write_json(folder / "metrics.json", metrics | {"intervals": intervals})
-        write_json(folder / "source_head.json", source_head)
-        save_figure(
-            confusion_matrix(
-                predictions["label"].to_numpy(),
-                predictions["prediction"].to_numpy(),
-                prepared.classes,
-            ),
-            folder / "confusion_matrix.png",
+        metrics = judge(
+            predictions, prepared.classes, section.bootstrap_resamples, params.seed, folder
         )
         divergences = {
             f"source_head_kl_{name}": found["mean"] for name, found in source_head.items()
         }
         run.log_metrics(metrics | divergences)
+
+
+def judge(
+    predictions: pd.DataFrame, classes: list[str], resamples: int, seed: int, folder: Path
+) -> dict[str, float]:
+    """The metrics of test predictions, which are saved with their intervals and the confusions."""
+    metrics = classification_metrics(predictions, len(classes))
+    intervals = bootstrap_intervals(predictions, len(classes), resamples, seed)
+    write_csv(folder / "predictions.csv", predictions)
+    write_json(folder / "metrics.json", metrics | {"intervals": intervals})
+    found = predictions["label"].to_numpy(), predictions["prediction"].to_numpy()
+    save_figure(confusion_matrix(*found, classes), folder / "confusion_matrix.png")
+    return metrics
+
+
+def distances(
+    before: SplitLogits, after: SplitLogits, relationship: Tensor, classes: list[str]
+) -> dict[str, dict[str, Any]]:
+    """Of the source head to R before and after training, and of a uniform one, to compare with."""
+    uniform = replace(before, logits=torch.zeros_like(before.logits))
+    return {
+        name: distance_to_relationship(split, relationship, classes)
+        for name, split in (("before", before), ("after", after), ("uniform", uniform))
+    }
 
 
 def distance_to_relationship(

@@ -1,5 +1,6 @@
 """Fine-tune the source model on the target data by one method."""
 
+from collections.abc import Callable
 from functools import partial
 
 import pandas as pd
@@ -14,9 +15,9 @@ from pipeline.params import Params
 from pipeline.progress import progress
 from pipeline.project import project_root
 from pipeline.resume import resume_key
-from pipeline.sections import CO_TUNING
+from pipeline.sections import CO_TUNING, Training
 from pipeline.tracking import stage_run
-from pipeline.training import FitResult, fit
+from pipeline.training import Data, FitResult, fit
 
 
 def run(params: Params, method: str) -> None:
@@ -27,22 +28,8 @@ def run(params: Params, method: str) -> None:
 def run_in(processes: Processes, params: Params, method: str) -> None:
     """What each of the processes does; the first one writes and tracks."""
     store = Store(project_root())
-    section = params.fine_tune
-    device = processes.device(params.compute.device)
-    compute = resolve_compute(device, params.compute.precision)
-    prepared, best = store.load_prepared(), store.load_best()
-    relationship = store.load_relationship().to(compute.device)
-    if len(relationship) != len(prepared.classes):
-        raise UserError(
-            f"the relationship has {len(relationship)} target classes, the data "
-            f"{len(prepared.classes)}; make it again with `cot stage fit-relationship`"
-        )
-    source = load_source_model(**params.source_model.model_dump())
-    data = training_data(prepared, source, params.source_model.input_size)
-    model = new_model(source, len(prepared.classes), params.seed).to(compute.device)
-    objective, training = compose_method(
-        method, model, section, section.peers, relationship, best.source_weight, processes
-    )
+    best = store.load_best()
+    train, data, training = prepare(store, processes, params, method, best.source_weight)
     inputs = [
         store.require("prepare-data", "manifest.csv"),
         store.require("prepare-data", "images.npy"),
@@ -53,19 +40,8 @@ def run_in(processes: Processes, params: Params, method: str) -> None:
         mode="json", include={"seed", "compute", "source_model", "fine_tune"}
     )
     checkpoint = store.work_folder("fine-tune") / method / f"{resume_key(steering, inputs)}.pt"
-    train = partial(
-        fit,
-        model,
-        objective,
-        data,
-        training,
-        compute,
-        params.seed,
-        checkpoint=checkpoint,
-        processes=processes,
-    )
     if not processes.is_first:
-        train()
+        train(checkpoint=checkpoint)
         return
     logged = training.model_dump() | {"method": method, "seed": params.seed}
     if CO_TUNING in method.split("+"):
@@ -74,14 +50,42 @@ def run_in(processes: Processes, params: Params, method: str) -> None:
         stage_run(
             store.root, "fine-tune", logged, inputs, store.folder("fine-tune", method), method
         ) as run,
-        progress(f"fine-tune {method}", data.images_passed(section)) as advance,
+        progress(f"fine-tune {method}", data.images_passed(training)) as advance,
     ):
         result = train(
-            on_epoch=lambda record: run.log_metrics(record, int(record["epoch"])), on_batch=advance
+            checkpoint=checkpoint,
+            on_epoch=lambda record: run.log_metrics(record, int(record["epoch"])),
+            on_batch=advance,
         )
         save(store, method, result)
         run.log_metrics({"best_epoch": result.best_epoch})
     checkpoint.unlink(missing_ok=True)
+
+
+def prepare(
+    store: Store, processes: Processes, params: Params, method: str, source_weight: float
+) -> tuple[Callable[..., FitResult], Data, Training]:
+    """fit() with all that the method trains by, the images, and the training's settings."""
+    section = params.fine_tune
+    device = processes.device(params.compute.device)
+    compute = resolve_compute(device, params.compute.precision)
+    prepared = store.load_prepared()
+    relationship = store.load_relationship().to(compute.device)
+    if len(relationship) != len(prepared.classes):
+        raise UserError(
+            f"the relationship has {len(relationship)} target classes, the data "
+            f"{len(prepared.classes)}; make it again with `cot stage fit-relationship`"
+        )
+    source = load_source_model(**params.source_model.model_dump())
+    data = training_data(prepared, source, params.source_model.input_size)
+    model = new_model(source, len(prepared.classes), params.seed).to(compute.device)
+    objective, training = compose_method(
+        method, model, section, section.peers, relationship, source_weight, processes
+    )
+    train = partial(
+        fit, model, objective, data, training, compute, params.seed, processes=processes
+    )
+    return train, data, training
 
 
 def save(store: Store, method: str, result: FitResult) -> None:
