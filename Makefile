@@ -33,7 +33,7 @@ test: $(VENV)/installed ## Run linters, the type checker and all tests
 	ruff format --check
 	mypy
 	lint-imports
-	OMP_NUM_THREADS=1 pytest --quiet --numprocesses auto --dist loadscope
+	OMP_NUM_THREADS=1 pytest --quiet --numprocesses auto --dist loadscope --no-loadscope-reorder
 
 clean: ## Remove the environment and everything that stages made, but not dvc.lock
 	rm -rf $(VENV) .work mlruns mlflow.db* data/*/ experiments/*/data experiments/*/.work

@@ -21,6 +21,15 @@ COUNTS = {"train": 10, "validation": 4, "test": 8}  # of the pool
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items):
+    """The longest modules first, so that no process is left alone with one at the end."""
+
+    def place(item):
+        return item.get_closest_marker("slow") is None, len(item.path.parts)
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory):
     """MLflow's tables without a run: creating them takes seconds, copying the file none."""

@@ -1,5 +1,6 @@
 """Processes that torchrun starts: who gets what, and that they train as one process does."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -40,7 +41,7 @@ from pipeline.sections import Peers, Training
 from pipeline.training import Data, fit
 from pathlib import Path
 
-method, dropout, last_epoch = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+methods, dropout, last_epoch = sys.argv[1].split(","), float(sys.argv[2]), int(sys.argv[3])
 torch.manual_seed(0)
 backbone = nn.Sequential(
     *(nn.Conv2d(3, 8, 3, stride=2, bias=False), nn.BatchNorm2d(8), nn.ReLU()),
@@ -56,25 +57,29 @@ data = Data(
     Preprocessing(12, source.mean, source.std),
 )
 relationship = torch.softmax(torch.randn(3, 5, generator=generator), dim=1)
-passed = []
 
 def leave(record):
     if record["epoch"] == last_epoch:
         sys.exit()
 
+found = {}
 with joined_processes() as processes:
-    model = new_model(source, 3, 0)
-    training = Training(epochs=3, batch_size=8, learning_rate=0.02, max_gradient_norm=1.0)
-    objective, training = compose_method(
-        method, model, training, Peers(), relationship, 2.3, processes
-    )
-    result = fit(
-        model, objective, data, training, Compute(torch.device("cpu"), torch.float32), 3,
-        on_epoch=leave, on_batch=passed.append,
-        checkpoint=Path("checkpoint.pt"), processes=processes,
-    )
-    found = {"history": result.history, "state": result.state, "best": result.best_epoch}
-    torch.save(found | {"passed": sum(passed)}, f"{processes.rank}.pt")
+    for method in methods:
+        model, passed = new_model(source, 3, 0), []
+        training = Training(epochs=3, batch_size=8, learning_rate=0.02, max_gradient_norm=1.0)
+        objective, training = compose_method(
+            method, model, training, Peers(), relationship, 2.3, processes
+        )
+        result = fit(
+            model, objective, data, training, Compute(torch.device("cpu"), torch.float32), 3,
+            on_epoch=leave, on_batch=passed.append,
+            checkpoint=Path(f"{method}.checkpoint"), processes=processes,
+        )
+        found[method] = {
+            "history": result.history, "state": result.state, "best": result.best_epoch,
+            "passed": sum(passed),
+        }
+    torch.save(found, f"{processes.rank}.pt")
 """
 
 
@@ -147,27 +152,33 @@ def test_what_two_processes_share(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["vanilla", "co-tuning", "l2-sp"])
-def test_two_processes_train_as_one_does(method: str, tmp_path: Path) -> None:
-    (alone,) = run(tmp_path, FIT, 1, method, 0, 0)
-    (tmp_path / "checkpoint.pt").unlink()
-    both = run(tmp_path, FIT, 2, method, 0, 0)
+def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
+    methods = ["vanilla", "co-tuning", "l2-sp"]
+    (alone,) = run(tmp_path, FIT, 1, ",".join(methods), 0, 0)
+    for path in tmp_path.glob("*.checkpoint"):
+        path.unlink()
+    both = run(tmp_path, FIT, 2, ",".join(methods), 0, 0)
     assert len(both) == 2
-    for found in both:
-        assert found["best"] == alone["best"]
-        assert found["passed"] == alone["passed"] == 3 * 16
-        for record, expected in zip(found["history"], alone["history"], strict=True):
-            assert record == pytest.approx(expected, rel=1e-4)
-        torch.testing.assert_close(found["state"], alone["state"], rtol=1e-4, atol=1e-5)
+    for process, method in itertools.product(both, methods):
+        found, expected = process[method], alone[method]
+        assert found["best"] == expected["best"]
+        assert found["passed"] == expected["passed"] == 3 * 16
+        for record, wanted in zip(found["history"], expected["history"], strict=True):
+            assert record == pytest.approx(wanted, rel=1e-4)
+        torch.testing.assert_close(found["state"], expected["state"], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
 def test_two_processes_go_on_where_they_were_interrupted(tmp_path: Path) -> None:
     whole = run(tmp_path, FIT, 2, "co-tuning", 0.2, 0)
-    for path in tmp_path.glob("*.pt"):
-        path.unlink()
+    for pattern in ("*.pt", "*.checkpoint"):
+        for path in tmp_path.glob(pattern):
+            path.unlink()
     assert run(tmp_path, FIT, 2, "co-tuning", 0.2, 2) == []
-    for found, expected in zip(run(tmp_path, FIT, 2, "co-tuning", 0.2, 0), whole, strict=True):
+    again = run(tmp_path, FIT, 2, "co-tuning", 0.2, 0)
+    assert len(again) == 2
+    for process, expected in zip(again, whole, strict=True):
+        found = process["co-tuning"]
         assert found["passed"] == 16
-        assert found["history"] == expected["history"]
-        torch.testing.assert_close(found["state"], expected["state"], rtol=0, atol=0)
+        assert found["history"] == expected["co-tuning"]["history"]
+        torch.testing.assert_close(found["state"], expected["co-tuning"]["state"], rtol=0, atol=0)

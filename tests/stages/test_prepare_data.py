@@ -123,7 +123,7 @@ def ruin(path):
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-@pytest.mark.parametrize("killed", ["group", "parent", "worker"])
+@pytest.mark.parametrize("killed", ["group", "worker"])
 def test_a_killed_run_is_gone_on_with(project, photos, whole, killed):
     set_up(project, photos)
     process = start(project)
@@ -134,7 +134,7 @@ def test_a_killed_run_is_gone_on_with(project, photos, whole, killed):
     if killed == "group":
         os.killpg(process.pid, signal.SIGKILL)
     else:
-        os.kill(process.pid if killed == "parent" else workers[0], signal.SIGKILL)
+        os.kill(workers[0], signal.SIGKILL)
     _, errors = process.communicate()
     wait_for(lambda: not any(map(command_of, workers)))
     if killed == "worker":

@@ -80,7 +80,8 @@ def test_machines_share_the_trials_and_no_file_or_message_has_the_password(
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
-@pytest.mark.parametrize("stage", ["tune", "tune-methods", "fine-tune-cells"])
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["tune", "fine-tune-cells"])
 def test_a_storage_that_cannot_be_opened_ends_in_one_line_before_any_work(
     machines: list[Path], stage: str
 ) -> None:
