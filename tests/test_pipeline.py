@@ -191,11 +191,9 @@ def test_passing_values_through_needs_no_trial(finished):
 def test_the_number_of_crops_reaches_the_metrics(finished):
     path = finished / "data/evaluate/vanilla/metrics.json"
     ten = path.read_text()
-    command = ("cot", "stage", "evaluate", "--method", "vanilla", "--set")
-    assert call(finished, *command, "evaluate.crops=1").returncode == 0
+    command = ("cot", "stage", "evaluate", "--method", "vanilla", "--set", "evaluate.crops=1")
+    assert call(finished, *command).returncode == 0
     assert json.loads(path.read_text())["nll"] != json.loads(ten)["nll"]
-    assert call(finished, *command, "evaluate.crops=10").returncode == 0
-    assert path.read_text() == ten
 
 
 def test_workers_share_the_trials(finished):
@@ -210,7 +208,7 @@ def test_workers_share_the_trials(finished):
 
 
 def test_fine_tuning_goes_on_where_it_was_interrupted(finished):
-    command = ["cot", "stage", "fine-tune", "--method", "co-tuning", "--set", "fine_tune.epochs=40"]
+    command = ["cot", "stage", "fine-tune", "--method", "co-tuning", "--set", "fine_tune.epochs=16"]
     model = finished / "data/fine-tune/co-tuning/model.safetensors"
     assert subprocess.run(command, cwd=finished).returncode == 0
     expected = model.read_bytes()

@@ -5,8 +5,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.artifacts import Prepared
-from pipeline.assembly import new_model, training_data
+from pipeline.assembly import compose_method, new_model, training_data
 from pipeline.backbones import SourceModel
+from pipeline.cells import Pool
+from pipeline.distributed import Processes
+from pipeline.errors import UserError
+from pipeline.sections import Peers, Training
 
 
 @pytest.fixture
@@ -58,3 +62,12 @@ def test_training_data_are_cropped_and_normalised_for_the_source_model(
     assert (data.train.rows.tolist(), data.validation.rows.tolist()) == ([0, 3], [1])
     assert data.preprocessing.input_size == 8
     assert (data.preprocessing.mean, data.preprocessing.std) == (source.mean, source.std)
+
+
+@pytest.mark.parametrize("part", ["delta", "bss", "stoch-norm"])
+def test_what_needs_whole_batches_is_refused_in_several_processes(part: str, pool: Pool) -> None:
+    model = new_model(pool.source, 3, 0)
+    arguments = (f"co-tuning+{part}", model, Training(), Peers(), torch.ones(3, 5) / 5, 2.3)
+    with pytest.raises(UserError, match=f"{part} needs whole batches, which 2 processes do not"):
+        compose_method(*arguments, Processes(0, 2))
+    compose_method(*arguments)

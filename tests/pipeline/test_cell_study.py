@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from optuna.trial import TrialState
-from sharing import kill_while_running, outputs, start, trials
+from sharing import outputs, start
 from tiny_grid import cell_runs, cells, names, numbers, values, write_artifacts
 
 from pipeline.artifacts import Store, read_json
@@ -84,21 +83,6 @@ def test_machines_run_each_cell_once_and_have_the_same_table(
     assert results(machines[0]) == results(machines[1])
     ran = [run for root in machines for run in cell_runs(root, "FINISHED")]
     assert names(ran) == sorted((cell.row, f"seed {cell.seed}") for cell in cells(machines[0]))
-
-
-@pytest.mark.slow
-def test_the_cell_of_a_killed_machine_is_made_up(
-    machines: list[Path], journal: str, alone: pd.DataFrame
-) -> None:
-    first, second = machines
-    lost = kill_while_running(start(RUN, first, journal), journal, study_name(first))
-    kept = trials(journal, study_name(first), TrialState.COMPLETE)
-    outputs(start(RUN, second, journal))
-    pd.testing.assert_frame_equal(
-        numbers(pd.read_csv(second / "table.csv")), numbers(alone), check_exact=True
-    )
-    assert trials(journal, study_name(first))[lost.number].state == TrialState.FAIL
-    assert len(cell_runs(second, "FINISHED")) == 6 - len(kept)
 
 
 @pytest.mark.slow
