@@ -10,8 +10,8 @@ scarce = summary[summary["images_per_class"] == summary["images_per_class"].min(
 gain = scarce.set_index("row").loc["co-tuning"]
 points = {end: 100 * gain[f"to_vanilla{end}"] for end in ("", "_low", "_high")}
 text = (
-    f"{gain['images_per_class']} images a class, {gain['seeds']} seeds: co-tuning's mean paired "
-    f"gain over vanilla is {points['']:+.2f} points ({points['_low']:+.2f} to "
+    f"{gain['images_per_class']:.0f} images a class, {gain['seeds']:.0f} seeds: co-tuning's mean "
+    f"paired gain over vanilla is {points['']:+.2f} points ({points['_low']:+.2f} to "
     f"{points['_high']:+.2f})"
 )
 sys.stdout.write(f"{text}\n")

@@ -199,7 +199,7 @@ def test_the_number_of_crops_reaches_the_metrics(finished):
 def test_workers_share_the_trials(finished):
     result = call(
         finished, "cot", "stage", "tune", "--workers", "2",
-        "--set", "tune.trials=3", "--set", "tune.epochs=2",
+        "--set", "tune.trials=3", "--set", "tune.epochs=1",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     trials = pd.read_csv(finished / "data/tune/trials.csv")

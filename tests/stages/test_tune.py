@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from tiny_grid import PARAMS, write_artifacts
 
-from pipeline.artifacts import Calibration, Store, write_json
+from pipeline.artifacts import Calibration, Store
 
 METHODS = ("vanilla", "co-tuning", "bss")
 SECRET = "hunter2"
@@ -29,14 +29,12 @@ def machines(project: Path, tmp_path: Path) -> list[Path]:
     return [root, Path(shutil.copytree(root, tmp_path / "second"))]
 
 
-def start(
-    root: Path, *options: str, storage: str | None = None, stage: str = "tune"
-) -> subprocess.Popen[str]:
+def start(root: Path, *options: str, storage: str | None = None) -> subprocess.Popen[str]:
     environment = {name: value for name, value in os.environ.items() if name != "COT_STORAGE"}
     if storage is not None:
         environment["COT_STORAGE"] = storage
     return subprocess.Popen(
-        ["cot", "stage", stage, *options],
+        ["cot", "stage", "tune", *options],
         cwd=root,
         env=environment,
         stdout=subprocess.PIPE,
@@ -81,15 +79,11 @@ def test_machines_share_the_trials_and_no_file_or_message_has_the_password(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["tune", "fine-tune-cells"])
 def test_a_storage_that_cannot_be_opened_ends_in_one_line_before_any_work(
-    machines: list[Path], stage: str
+    machines: list[Path],
 ) -> None:
     root = machines[0]
-    write_json(
-        root / "data/tune-methods/settings.json", {name: {"method": name} for name in METHODS}
-    )
-    call = start(root, storage=f"nosuch://user:{SECRET}@host/name", stage=stage)
+    call = start(root, storage=f"nosuch://user:{SECRET}@host/name")
     text = messages(call)
     assert call.returncode == 1
     assert text.startswith("Error: the storage is of the unknown kind nosuch")
