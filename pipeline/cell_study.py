@@ -3,14 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 
-import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pipeline.artifacts import read_json, write_json
 from pipeline.cell_files import CellFiles
 from pipeline.cells import Cell, Result
 from pipeline.shared_trials import SharedTrials
-from pipeline.storage import open_storage
+from pipeline.storage import open_study
 
 CELL, RESULT = "cell", "result"  # what a trial says of its cell
 
@@ -32,11 +31,7 @@ class CellStudy:
     def missing(self, cells: Sequence[Cell]) -> list[Cell]:
         """Those that no machine has finished."""
         finished = self._finished()
-        for cell in cells:
-            if cell.name not in finished and self.files.file(cell).exists():
-                self.run_if_free(cell, lambda cell: read_json(self.files.file(cell)))
-        finished = self._finished()
-        return [cell for cell in cells if cell.name not in finished]
+        return [cell for cell in cells if cell.name not in finished and not self._offer_file(cell)]
 
     def run_if_free(self, cell: Cell, compute: Callable[[Cell], Result]) -> bool:
         """Run a cell unless another process has it; whether this one ran it."""
@@ -67,6 +62,11 @@ class CellStudy:
                 write_json(file, result)
         return results
 
+    def _offer_file(self, cell: Cell) -> bool:
+        """Give the study what this machine has of a cell; whether that was anything."""
+        file = self.files.file(cell)
+        return file.exists() and self.run_if_free(cell, lambda cell: read_json(file))
+
     def _finished(self) -> dict[str, Result]:
         trials = self.shared.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         return {trial.user_attrs[CELL]: trial.user_attrs[RESULT] for trial in trials}
@@ -78,7 +78,4 @@ def open_cell_study(storage: str, name: str, files: CellFiles) -> CellStudy:
     Raises:
         UserError: the storage cannot be opened.
     """
-    study = optuna.create_study(
-        storage=open_storage(storage), study_name=name, direction="minimize", load_if_exists=True
-    )
-    return CellStudy(SharedTrials(study), files)
+    return CellStudy(SharedTrials(open_study(storage, name)), files)

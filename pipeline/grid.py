@@ -18,6 +18,7 @@ from pipeline.compute import Compute, resolve_compute
 from pipeline.params import Params
 from pipeline.processes import run_in_processes
 from pipeline.resume import resume_key
+from pipeline.shared_trials import SECONDS_BETWEEN_LOOKS
 from pipeline.storage import losses_explained
 from pipeline.tracking_groups import grouped_run
 
@@ -28,7 +29,6 @@ NUMERIC_MODULES = (
     *("backbones.py", "cells.py", "compute.py", "inference.py", "metrics.py"),
     *("schedule.py", "source_predictions.py", "training.py"),
 )
-SECONDS_BETWEEN_LOOKS = 2.0
 
 log = logging.getLogger(__name__)
 

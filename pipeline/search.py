@@ -9,11 +9,10 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from pipeline.shared_trials import FINISHED, SharedTrials
-from pipeline.storage import open_storage
+from pipeline import storage
+from pipeline.shared_trials import FINISHED, SECONDS_BETWEEN_LOOKS, SharedTrials
 
 STARTUP_TRIALS = 4
-SECONDS_BETWEEN_LOOKS = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +82,7 @@ def open_study(place: StudyPlace, seed: int) -> optuna.Study:
 
 def join_study(place: StudyPlace, seed: int) -> optuna.Study:
     """Open the study from one more process."""
-    study = optuna.create_study(
-        storage=open_storage(place.storage),
-        study_name=place.name,
-        direction="minimize",
-        load_if_exists=True,
-    )
+    study = storage.open_study(place.storage, place.name)
     # Machines with the same seed would try the same points.
     own_seed = None if place.shared else seed + finished_trials(study)
     study.sampler = optuna.samplers.TPESampler(seed=own_seed, n_startup_trials=STARTUP_TRIALS)

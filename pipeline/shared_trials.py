@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from pipeline.provenance import is_alive, process_tags, this_machine
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+SECONDS_BETWEEN_LOOKS = 2.0  # of a process that waits for the trials or cells of others
 BEAT_SECONDS = 30.0
 # After so many seconds without a beat a trial is given to another process. Ten beats: a database
 # that restarts or a file system that hangs for a while must not cost a trial of hours.

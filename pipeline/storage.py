@@ -36,6 +36,17 @@ def open_storage(place: str) -> BaseStorage:
     return _open_database(place) if "://" in place else _open_journal(Path(place))
 
 
+def open_study(place: str, name: str) -> optuna.Study:
+    """Open the study of that name, or create it; its values are to be low.
+
+    Raises:
+        UserError: the storage cannot be opened.
+    """
+    return optuna.create_study(
+        storage=open_storage(place), study_name=name, direction="minimize", load_if_exists=True
+    )
+
+
 @contextmanager
 def losses_explained(command: str) -> Iterator[None]:
     """Say in one line that a storage went away; `command` is what goes on with the rest.

@@ -14,10 +14,15 @@ from optuna.trial import FrozenTrial, TrialState
 from pipeline.storage import open_storage
 
 
+def environment() -> dict[str, str]:
+    """What a process needs to import what the tests import."""
+    given = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    given.pop("MLFLOW_TRACKING_URI", None)
+    return given
+
+
 def start(script: str, *arguments: object) -> subprocess.Popen[str]:
     """Run a script in a process of its own, which leads a group with its workers."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    environment.pop("MLFLOW_TRACKING_URI", None)
     return subprocess.Popen(
         [sys.executable, "-c", script, *map(str, arguments)],
         stdin=subprocess.PIPE,
@@ -25,7 +30,7 @@ def start(script: str, *arguments: object) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env=environment,
+        env=environment(),
     )
 
 

@@ -1,7 +1,6 @@
 """Processes that torchrun starts: who gets what, and that they train as one process does."""
 
 import itertools
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from sharing import environment
 
 from pipeline.distributed import ALONE, Processes, joined_processes
 from pipeline.errors import UserError
@@ -95,7 +95,7 @@ def run(folder: Path, script: str, processes: int, *arguments: object) -> list[d
         cwd=folder,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=environment(),
     )
     assert result.returncode == 0, result.stderr
     return [torch.load(path) for path in sorted(folder.glob("[0-9].pt"))]

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import sharing
 from mlflow.entities import Run
 from tiny_grid import cell_runs, cells, names, numbers, values, write_artifacts
 
@@ -81,13 +81,7 @@ def root(prepared: Path, tmp_path: Path) -> Path:
 
 
 def start(root: Path, workers: int, csv: str = "table.csv") -> subprocess.Popen[str]:
-    """A call in a process of its own, which leads a group with its workers."""
-    command = [sys.executable, "-c", SCRIPT, str(root), str(workers), csv]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    return subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
-    )
+    return sharing.start(SCRIPT, root, workers, csv)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,12 @@
 """Batch normalisation over processes against torch's own on the whole batch, gradients included."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from sharing import environment
 from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
@@ -65,7 +65,7 @@ def test_it_is_batch_normalisation_of_the_whole_batch(tmp_path: Path) -> None:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=environment(),
         )
         assert result.returncode == 0, result.stderr
     expected = torch.load(tmp_path / "1-0.pt")

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
 from safetensors.torch import load_file
+from sharing import environment
 
 from pipeline import params
 from stages import calibrate, extract_logits, fine_tune, fit_relationship, prepare_data, tune
@@ -36,10 +36,6 @@ LOGITS, MODEL = "data/extract-logits/logits.safetensors", "data/fine-tune/co-tun
 
 def call(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=project, capture_output=True, text=True, env=environment())
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def runs(project: Path, name: str) -> list[Run]:
