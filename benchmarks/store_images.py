@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.datasets import images
 from pipeline.datasets.listing import ImageFolderReader
-from pipeline.datasets.partial import Partial
+from pipeline.datasets.store import store_images
+from pipeline.datasets.store.partial import Partial
 
 WIDTH, HEIGHT, QUALITY = 500, 375, 84
 CORES = os.cpu_count() or 1
@@ -114,7 +114,7 @@ def decode_bare(folder: Path, names: list[str], size: int) -> float:
 
 def store(folder: Path, names: list[str], size: int, workers: int) -> float:
     """Returns the seconds of the check."""
-    images.POOL_SECONDS = 0.0
+    store_images.POOL_SECONDS = 0.0
     spent = []
     differing = Partial.differing
 
@@ -125,7 +125,7 @@ def store(folder: Path, names: list[str], size: int, workers: int) -> float:
         return found
 
     Partial.differing = timed  # type: ignore[method-assign]
-    images.store_images(
+    store_images.store_images(
         names, ImageFolderReader(folder), folder / "images.npy", size, work=folder / "work",
         least_size=8, on_bad_image="stop", workers=workers, on_progress=lambda done: None,
     )  # fmt: skip

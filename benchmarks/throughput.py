@@ -15,14 +15,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pipeline.assembly import new_model
-from pipeline.backbones import SourceModel, load_source_model
-from pipeline.compute import Compute, resolve_compute
 from pipeline.cotuning.objectives import co_tuning, compose, vanilla
-from pipeline.datasets.loaders import ImageSet, Preprocessing, evaluation_batches
-from pipeline.inference import predict
-from pipeline.sections import Training
-from pipeline.training import Data, fit
+from pipeline.datasets.batches import ImageSet, Preprocessing, evaluation_batches
+from pipeline.params.sections import Training
+from pipeline.sources.models import SourceModel, load_source_model
+from pipeline.training.compute import Compute, resolve_compute
+from pipeline.training.fit import Data, fit
+from pipeline.training.inference import predict
+from pipeline.training.methods import new_model
 
 CLASSES = 10
 

@@ -13,9 +13,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pipeline.datasets.loaders import ImageSet
-from pipeline.errors import UserError
-from pipeline.files import write_aside
+from pipeline.common.errors import UserError
+from pipeline.common.files import write_aside
+from pipeline.datasets.batches import ImageSet
 
 
 @dataclass(frozen=True)

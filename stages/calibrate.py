@@ -4,14 +4,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.artifacts import Calibration, SplitLogits, Store
+from pipeline.common.project import project_root
 from pipeline.cotuning.calibration import expected_calibration_error, reliability_curve
 from pipeline.cotuning.diagnostics import leep_conditional, leep_log_predictor
 from pipeline.params import Params
-from pipeline.plots import reliability_diagram, save_figure
-from pipeline.project import project_root
-from pipeline.sections import Calibrate
-from pipeline.source_predictions import find_temperature
-from pipeline.tracking import stage_run
+from pipeline.params.sections import Calibrate
+from pipeline.report.figures import reliability_diagram, save_figure
+from pipeline.sources.from_logits import find_temperature
+from pipeline.tracking.runs import stage_run
 
 
 def run(params: Params) -> None:

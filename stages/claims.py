@@ -3,15 +3,15 @@
 import pandas as pd
 
 from pipeline.artifacts import Store, read_json, write_csv
-from pipeline.claims import render, summarise
-from pipeline.claims_plots import accuracy_by_rate, variant_differences
-from pipeline.files import write_aside
-from pipeline.grid import cell_folder
+from pipeline.claims.figures import accuracy_by_rate, variant_differences
+from pipeline.claims.run_cells import cell_folder
+from pipeline.claims.table import render, summarise
+from pipeline.common.files import write_aside
+from pipeline.common.project import project_root
 from pipeline.params import Params
-from pipeline.plots import save_figure
-from pipeline.project import project_root
-from pipeline.tracking import stage_run
-from pipeline.tracking_groups import group_run
+from pipeline.report.figures import save_figure
+from pipeline.tracking.groups import group_run
+from pipeline.tracking.runs import stage_run
 
 
 def run(params: Params) -> None:

@@ -159,8 +159,8 @@ def overlay(
     """Write the values of a file into params.yaml, for `dvc repro` and `dvc exp run`."""
 
     def write() -> None:
+        from pipeline.common.project import project_root
         from pipeline.params import write_overlaid
-        from pipeline.project import project_root
 
         path = project_root() / "params.yaml"
         changes = write_overlaid(path, file)
@@ -174,9 +174,9 @@ def runs(artifact: Annotated[Path, typer.Argument(help="A file below data/.")]) 
     """List the MLflow runs that an artifact comes from and went into."""
 
     def show() -> None:
-        from pipeline.errors import UserError
-        from pipeline.lineage import lineage
-        from pipeline.project import project_root
+        from pipeline.common.errors import UserError
+        from pipeline.common.project import project_root
+        from pipeline.tracking.lineage import lineage
 
         if not artifact.is_file():
             raise UserError(f"{artifact} does not exist; name a file below data/")
@@ -197,9 +197,9 @@ def _run_stage(
 ) -> None:
     def call() -> None:
         from pipeline import params
-        from pipeline.errors import UserError
-        from pipeline.launch import is_launched, process_count, start_again
-        from pipeline.project import project_root
+        from pipeline.common.errors import UserError
+        from pipeline.common.launch import is_launched, process_count, start_again
+        from pipeline.common.project import project_root
 
         values = params.load(project_root() / "params.yaml", overrides or [], overlay)
         if "method" in options:
@@ -217,8 +217,8 @@ def _run_stage(
 
 def _guard(call: Callable[[], None]) -> None:
     """Turn errors meant for the user into one line, and signals into an orderly end."""
-    from pipeline.errors import UserError
-    from pipeline.launch import speaks
+    from pipeline.common.errors import UserError
+    from pipeline.common.launch import speaks
 
     def terminate(number: int, frame: object) -> None:
         sys.exit(128 + number)

@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 
 from pipeline.artifacts import SplitLogits, Store, by_class, write_csv, write_json
-from pipeline.assembly import new_model
-from pipeline.backbones import load_source_model
-from pipeline.compute import resolve_compute
+from pipeline.common.progress import progress
+from pipeline.common.project import project_root
 from pipeline.cotuning.diagnostics import class_means, source_head_divergence
-from pipeline.datasets.loaders import Preprocessing, evaluation_batches
-from pipeline.inference import predict, predict_crops
-from pipeline.metrics import bootstrap_intervals, classification_metrics, predictions_table
+from pipeline.datasets.batches import Preprocessing, evaluation_batches
 from pipeline.params import Params
-from pipeline.plots import confusion_matrix, save_figure
-from pipeline.progress import progress
-from pipeline.project import project_root
-from pipeline.tracking import stage_run
+from pipeline.report.figures import confusion_matrix, save_figure
+from pipeline.report.metrics import bootstrap_intervals, classification_metrics, predictions_table
+from pipeline.sources.models import load_source_model
+from pipeline.tracking.runs import stage_run
+from pipeline.training.compute import resolve_compute
+from pipeline.training.inference import predict, predict_crops
+from pipeline.training.methods import new_model
 
 
 def run(params: Params, method: str) -> None:

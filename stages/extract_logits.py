@@ -6,16 +6,16 @@ import numpy as np
 import torch
 
 from pipeline.artifacts import SplitLogits, Store
-from pipeline.backbones import load_source_model
-from pipeline.categories import match_categories
-from pipeline.compute import resolve_compute
-from pipeline.datasets.loaders import Preprocessing, evaluation_batches
-from pipeline.distributed import Processes, joined_processes
-from pipeline.inference import predict
+from pipeline.common.progress import progress
+from pipeline.common.project import project_root
+from pipeline.datasets.batches import Preprocessing, evaluation_batches
 from pipeline.params import Params
-from pipeline.progress import progress
-from pipeline.project import project_root
-from pipeline.tracking import stage_run
+from pipeline.sources.categories import match_categories
+from pipeline.sources.models import load_source_model
+from pipeline.tracking.runs import stage_run
+from pipeline.training.compute import resolve_compute
+from pipeline.training.distributed import Processes, joined_processes
+from pipeline.training.inference import predict
 
 SPLITS = ("train", "validation", "source-validation")
 

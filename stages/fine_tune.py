@@ -6,18 +6,18 @@ from functools import partial
 import pandas as pd
 
 from pipeline.artifacts import Store, write_csv
-from pipeline.assembly import compose_method, new_model, training_data
-from pipeline.backbones import load_source_model
-from pipeline.compute import resolve_compute
-from pipeline.distributed import Processes, joined_processes
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.common.progress import progress
+from pipeline.common.project import project_root
+from pipeline.common.resume import resume_key
 from pipeline.params import Params
-from pipeline.progress import progress
-from pipeline.project import project_root
-from pipeline.resume import resume_key
-from pipeline.sections import CO_TUNING, Training
-from pipeline.tracking import stage_run
-from pipeline.training import Data, FitResult, fit
+from pipeline.params.sections import CO_TUNING, Training
+from pipeline.sources.models import load_source_model
+from pipeline.tracking.runs import stage_run
+from pipeline.training.compute import resolve_compute
+from pipeline.training.distributed import Processes, joined_processes
+from pipeline.training.fit import Data, FitResult, fit
+from pipeline.training.methods import TRAINING_CODE, compose_method, new_model, training_data
 
 
 def run(params: Params, method: str) -> None:
@@ -39,7 +39,8 @@ def run_in(processes: Processes, params: Params, method: str) -> None:
     steering = params.model_dump(
         mode="json", include={"seed", "compute", "source_model", "fine_tune"}
     )
-    checkpoint = store.work_folder("fine-tune") / method / f"{resume_key(steering, inputs)}.pt"
+    key = resume_key(steering, inputs, TRAINING_CODE)
+    checkpoint = store.work_folder("fine-tune") / method / f"{key}.pt"
     if not processes.is_first:
         train(checkpoint=checkpoint)
         return

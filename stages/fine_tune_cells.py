@@ -1,13 +1,14 @@
 """Train and judge every cell of the claims table: each rate, seed, method and variant."""
 
 from pipeline.artifacts import Store, read_json, write_csv
-from pipeline.cells import Cell
-from pipeline.claims_sections import CellSettings, FineTuneCells
-from pipeline.grid import pool_files, run_cells
+from pipeline.claims.cell import Cell
+from pipeline.claims.pool import pool_files
+from pipeline.claims.run_cells import run_cells
+from pipeline.common.project import project_root
 from pipeline.params import Params
-from pipeline.project import project_root
-from pipeline.sections import CO_TUNING
-from pipeline.tracking import stage_run
+from pipeline.params.claims_sections import CellSettings, FineTuneCells
+from pipeline.params.sections import CO_TUNING
+from pipeline.tracking.runs import stage_run
 
 
 def run(params: Params, workers: int, storage: str | None = None) -> None:

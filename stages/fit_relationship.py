@@ -7,13 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.artifacts import SplitLogits, Store, by_class, write_csv, write_json
+from pipeline.common.project import project_root
 from pipeline.cotuning import diagnostics
 from pipeline.cotuning.relationship import ReverseClassifier
 from pipeline.params import Params
-from pipeline.plots import relationship_heat_map, save_figure
-from pipeline.project import project_root
-from pipeline.source_predictions import learn_relationship
-from pipeline.tracking import stage_run
+from pipeline.report.figures import relationship_heat_map, save_figure
+from pipeline.sources.from_logits import learn_relationship
+from pipeline.tracking.runs import stage_run
 
 SIMILAR_ROWS = 0.95  # cosine from which two rows hardly differ for the source head
 NEAR_MAJORITY = 0.02  # accuracy over the majority class that g must exceed to know anything

@@ -4,14 +4,14 @@ import logging
 import os
 
 from pipeline.artifacts import Store
-from pipeline.datasets.images import store_images
-from pipeline.datasets.source_validation import add_source_validation
-from pipeline.datasets.sources import list_source
+from pipeline.common.progress import progress
+from pipeline.common.project import project_root
+from pipeline.datasets.readers.registry import list_source
+from pipeline.datasets.readers.source_validation import add_source_validation
 from pipeline.datasets.splits import build_manifest, drop_rows
+from pipeline.datasets.store.store_images import store_images
 from pipeline.params import Params
-from pipeline.progress import progress
-from pipeline.project import project_root
-from pipeline.tracking import stage_run
+from pipeline.tracking.runs import stage_run
 
 log = logging.getLogger(__name__)
 

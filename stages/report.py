@@ -9,17 +9,17 @@ from typing import Any
 import pandas as pd
 
 from pipeline.artifacts import Best, Store, read_json, write_csv
-from pipeline.errors import UserError
-from pipeline.files import write_aside
-from pipeline.findings import Findings
-from pipeline.gain_plots import class_gain_panels
-from pipeline.gains import class_gains
-from pipeline.metrics import PairedDifference, comparison_table, paired_difference
+from pipeline.common.errors import UserError
+from pipeline.common.files import write_aside
+from pipeline.common.project import project_root
 from pipeline.params import Params
-from pipeline.plots import method_comparison, save_figure, training_curves
-from pipeline.project import project_root
-from pipeline.reporting import render_report, verdict
-from pipeline.tracking import StageRun, stage_run
+from pipeline.report.class_gain_figure import class_gain_panels
+from pipeline.report.class_gains import class_gains
+from pipeline.report.figures import method_comparison, save_figure, training_curves
+from pipeline.report.metrics import PairedDifference, comparison_table, paired_difference
+from pipeline.report.results import Results
+from pipeline.report.text import render_report, verdict
+from pipeline.tracking.runs import StageRun, stage_run
 
 log = logging.getLogger(__name__)
 
@@ -32,20 +32,20 @@ def run(params: Params) -> None:
     with stage_run(
         store.root, "report", params.report.model_dump(), _inputs(store, params), folder
     ) as run:
-        findings = gather(store, params, copy_pictures(store, params, folder))
-        if not findings.gains.empty:
-            save_figure(class_gain_panels(findings.gains), folder / "class-gains.png")
+        results = gather(store, params, copy_pictures(store, params, folder))
+        if not results.gains.empty:
+            save_figure(class_gain_panels(results.gains), folder / "class-gains.png")
         intervals = {
             method: (values["accuracy"], *values["intervals"]["accuracy"])
-            for method, values in findings.metrics.items()
+            for method, values in results.metrics.items()
         }
         save_figure(method_comparison(intervals), folder / "comparison.png")
-        save_figure(training_curves(findings.histories), folder / "training.png")
-        table = comparison_table(findings.metrics, findings.differences)
+        save_figure(training_curves(results.histories), folder / "training.png")
+        table = comparison_table(results.metrics, results.differences)
         write_csv(folder / "comparison.csv", table)
         with write_aside(folder / "report.md") as aside:
-            aside.write_text(render_report(findings), encoding="utf-8")
-        if difference := findings.differences.get("co-tuning"):
+            aside.write_text(render_report(results), encoding="utf-8")
+        if difference := results.differences.get("co-tuning"):
             _announce(difference, run)
         log.info("The report is %s", (folder / "report.md").relative_to(store.root))
 
@@ -67,7 +67,7 @@ def copy_pictures(store: Store, params: Params, folder: Path) -> set[str]:
     return {*sources, "comparison.png", "training.png", "class-gains.png"}
 
 
-def gather(store: Store, params: Params, pictures: set[str]) -> Findings:
+def gather(store: Store, params: Params, pictures: set[str]) -> Results:
     """Read what the stages wrote, and compare the methods.
 
     Raises:
@@ -82,7 +82,7 @@ def gather(store: Store, params: Params, pictures: set[str]) -> Findings:
     }
     diagnostics = read_json(store.require("fit-relationship", "diagnostics.json"))
     classes = store.load_classes()
-    return Findings(
+    return Results(
         params=params,
         classes=classes,
         manifest=manifest,

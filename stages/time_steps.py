@@ -9,18 +9,17 @@ import torch
 from torch import Tensor
 
 from pipeline.artifacts import Store, read_json, write_csv
-from pipeline.assembly import compose_method, new_model, training_data
-from pipeline.cells import Pool
-from pipeline.claims_sections import CellSettings
-from pipeline.compute import Compute, resolve_compute
-from pipeline.datasets.loaders import training_batches
-from pipeline.grid import load_pool, pool_files
+from pipeline.claims.pool import Pool, load_pool, pool_files
+from pipeline.common.progress import progress
+from pipeline.common.project import project_root
+from pipeline.datasets.batches import training_batches
 from pipeline.params import Params
-from pipeline.progress import progress
-from pipeline.project import project_root
-from pipeline.sections import BASELINE
-from pipeline.tracking import stage_run
-from pipeline.training import Loop
+from pipeline.params.claims_sections import CellSettings
+from pipeline.params.sections import BASELINE
+from pipeline.tracking.runs import stage_run
+from pipeline.training.compute import Compute, resolve_compute
+from pipeline.training.fit import Loop
+from pipeline.training.methods import compose_method, new_model, training_data
 
 WARM_UP_ROUNDS = 3
 

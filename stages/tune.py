@@ -7,19 +7,18 @@ import torch
 from optuna.trial import Trial
 
 from pipeline.artifacts import Best, Store, write_csv
-from pipeline.assembly import new_model, training_data
-from pipeline.backbones import load_source_model
-from pipeline.compute import resolve_compute
+from pipeline.common.errors import UserError
+from pipeline.common.processes import run_in_processes
+from pipeline.common.progress import progress
+from pipeline.common.project import project_root
+from pipeline.common.resume import resume_key
 from pipeline.cotuning.objectives import Objective, co_tuning, compose, vanilla
-from pipeline.errors import UserError
 from pipeline.params import Params
-from pipeline.plots import save_figure, tune_trials
-from pipeline.processes import run_in_processes
-from pipeline.progress import progress
-from pipeline.project import project_root
-from pipeline.resume import resume_key
-from pipeline.schedule import training_length
-from pipeline.search import (
+from pipeline.params.sections import Tune
+from pipeline.report.figures import save_figure, tune_trials
+from pipeline.search.shared_trials import SharedTrials
+from pipeline.search.storage import losses_explained
+from pipeline.search.study import (
     SearchSpace,
     StudyPlace,
     finished_trials,
@@ -28,12 +27,15 @@ from pipeline.search import (
     trials_table,
     work_off,
 )
-from pipeline.sections import Tune
-from pipeline.shared_trials import SharedTrials
-from pipeline.source_predictions import learn_relationship
-from pipeline.storage import losses_explained
-from pipeline.tracking import StageRun, join_run, stage_run
-from pipeline.training import DivergedError, Record, fit
+from pipeline.sources.from_logits import learn_relationship
+from pipeline.sources.models import load_source_model
+from pipeline.tracking.runs import StageRun, join_run, stage_run
+from pipeline.training.compute import resolve_compute
+from pipeline.training.fit import DivergedError, Record, fit
+from pipeline.training.methods import TRAINING_CODE, new_model, training_data
+from pipeline.training.schedule import training_length
+
+SEARCH_CODE = (*TRAINING_CODE, "search/*.py")
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ def run(params: Params, workers: int = 1, storage: str | None = None) -> None:
         store.require("calibrate", "calibration.json"),
     ]
     folder = store.folder("tune")
-    place = _place(store, resume_key(_steering(params), inputs), storage)
+    place = _place(store, resume_key(_steering(params), inputs, SEARCH_CODE), storage)
     study = open_study(place, params.seed)
     with stage_run(store.root, "tune", section.model_dump(), inputs, folder) as run:
         if section.trials:

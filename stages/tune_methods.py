@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from pipeline.artifacts import Store, write_csv, write_json
-from pipeline.cells import Cell
-from pipeline.claims_sections import CellSettings, TuneMethods
-from pipeline.errors import UserError
-from pipeline.grid import pool_files, run_cells
+from pipeline.claims.cell import Cell
+from pipeline.claims.pool import pool_files
+from pipeline.claims.run_cells import run_cells
+from pipeline.common.errors import UserError
+from pipeline.common.project import project_root
 from pipeline.params import Params
-from pipeline.project import project_root
-from pipeline.tracking import stage_run
+from pipeline.params.claims_sections import CellSettings, TuneMethods
+from pipeline.tracking.runs import stage_run
 
 
 def run(params: Params, workers: int, storage: str | None = None) -> None:

@@ -9,10 +9,10 @@ import torch
 from mlflow import MlflowClient
 from torch import nn
 
-from pipeline import tracking
 from pipeline.artifacts import Prepared
-from pipeline.backbones import SourceModel
-from pipeline.cells import Pool
+from pipeline.claims.pool import Pool
+from pipeline.sources.models import SourceModel
+from pipeline.tracking import runs
 
 SOURCE, SIDE = 5, 16
 COUNTS = {"train": 10, "validation": 4, "test": 8}  # of the pool
@@ -54,7 +54,7 @@ def stage(project):
     def run_stage(name, inputs=(), content="x", params=None):
         folder = project / "data" / name
         folder.mkdir(parents=True, exist_ok=True)
-        with tracking.stage_run(project, name, params or {}, list(inputs), folder) as run:
+        with runs.stage_run(project, name, params or {}, list(inputs), folder) as run:
             (folder / "out.txt").write_text(content)
             run.log_metrics({"loss": 2.0, "absent": None}, step=1)
             run.log_metrics({"loss": 1.0}, step=2)

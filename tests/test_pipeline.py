@@ -25,7 +25,7 @@ SMALL = {
     "report": {"bootstrap_resamples": 100},
 }
 
-MODULE = "pipeline/metrics.py"
+MODULE = "pipeline/report/metrics.py"
 
 pytestmark = pytest.mark.slow
 

@@ -1,13 +1,19 @@
 """Imports run one way, and dvc.yaml names what a stage imports."""
 
+import ast
+import importlib
 import os
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import grimp
 import pytest
 from ruamel.yaml import YAML
+
+from pipeline.training.methods import TRAINING_CODE
+from stages.tune import SEARCH_CODE
 
 ROOT = Path(__file__).parents[1]
 PIPELINES = {
@@ -17,18 +23,39 @@ PIPELINES = {
 STAGES = [(folder, stage) for folder, stages in PIPELINES.items() for stage in stages]
 
 
+# What decides no number, see the comment in dvc.yaml.
+WITHOUT_NUMBERS = (
+    *("pipeline.artifacts", "pipeline.common", "pipeline.params", "pipeline.tracking"),
+    "pipeline.report.figures",
+)
+
+
 @pytest.fixture(scope="module")
 def graph():
     return grimp.build_graph("pipeline", "stages")
 
 
-def file_of(module):
-    return f"{module.replace('.', '/')}.py"
+@pytest.fixture(scope="module")
+def deciding():
+    """The imports between modules that decide numbers."""
+    graph = grimp.build_graph("pipeline", "stages")
+    for name in WITHOUT_NUMBERS:
+        for module in {name} | graph.find_descendants(name):
+            graph.remove_module(module)
+    return graph
 
 
 def test_import_contracts_are_kept():
     result = subprocess.run(["lint-imports"], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
+
+
+def test_every_room_has_its_floor(graph):
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    floors = contract["contracts"][0]["layers"]
+    named = {room for floor in floors for room in floor.split(" | ")}
+    assert graph.find_children("pipeline") <= named
+    assert graph.find_children("stages") <= named
 
 
 def test_the_method_imports_nothing_else_of_the_project(graph):
@@ -39,19 +66,107 @@ def test_the_method_imports_nothing_else_of_the_project(graph):
     assert imported <= method
 
 
+def imported_names(path):
+    """Every name that a file imports, as pipeline.room.module.name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def rooms_of(path):
+    return [package.as_posix() for package in path.relative_to(ROOT).parents]
+
+
+def test_a_room_is_entered_through_what_it_exports():
+    exported = {
+        package.parent.relative_to(ROOT).as_posix(): importlib.import_module(
+            ".".join(package.parent.relative_to(ROOT).parts)
+        ).__all__
+        for package in ROOT.glob("pipeline/*/**/__init__.py")
+    }
+    files = [
+        path
+        for folder in ("pipeline", "stages", "tests", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    entered = [
+        (path, room, name)
+        for path in files
+        for imported in imported_names(path)
+        for room, names in exported.items()
+        if room not in rooms_of(path) and imported.startswith(f"{room.replace('/', '.')}.")
+        if (name := imported.removeprefix(f"{room.replace('/', '.')}.").partition(".")[0])
+        not in names
+    ]
+    assert not entered
+
+
 def below_root(folder, path):
     """A path in the dvc.yaml of a folder, as one from the project's root."""
     return os.path.normpath(f"{folder}/{path}")
 
 
-@pytest.mark.parametrize(("folder", "stage"), STAGES)
-def test_the_dependencies_of_a_stage_are_exactly_the_modules_that_it_imports(graph, folder, stage):
+def deciding_code(graph, stage):
+    """The stage's own file, and of each room the whole or the files, as dvc.yaml says."""
     module = f"stages.{stage.replace('-', '_')}"
-    imported = {module} | graph.find_upstream_modules(module)
-    files = {file_of(name) for name in imported if (ROOT / file_of(name)).exists()}
-    dependencies = PIPELINES[folder][stage]["deps"]
-    listed = {below_root(folder, name) for name in dependencies if name.endswith(".py")}
-    assert listed == files
+    used = graph.find_upstream_modules(module)
+    code = {f"{module.replace('.', '/')}.py"}
+    for room in {name.rpartition(".")[0] for name in used}:
+        modules = {name for name in graph.find_children(room) if not graph.find_children(name)}
+        has_rooms = modules != graph.find_children(room)
+        if not has_rooms and len(modules & used) > len(modules) / 2:
+            code.add(room.replace(".", "/"))
+        else:
+            code |= {f"{name.replace('.', '/')}.py" for name in modules & used}
+    return code
+
+
+def listed_code(folder, stage):
+    paths = {below_root(folder, name) for name in PIPELINES[folder][stage]["deps"]}
+    return {path for path in paths if path.startswith(("pipeline/", "stages/"))}
+
+
+@pytest.mark.parametrize(("folder", "stage"), STAGES)
+def test_the_code_that_a_stage_depends_on_is_what_decides_its_numbers(deciding, folder, stage):
+    assert listed_code(folder, stage) == deciding_code(deciding, stage)
+
+
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("pipeline/report/text.py", {"report"}),
+        ("pipeline/report/metrics.py", {"evaluate", "report"}),
+        ("pipeline/training/fit.py", {"tune", "fine-tune", "evaluate"}),
+        ("pipeline/datasets/readers/coco_70.py", {"prepare-data"}),
+        ("pipeline/search/study.py", {"tune"}),
+        ("pipeline/tracking/runs.py", set()),
+        ("pipeline/common/progress.py", set()),
+        ("pipeline/params/loading.py", set()),
+    ],
+)
+def test_a_touched_file_concerns_the_stages_whose_numbers_it_decides(file, stages):
+    assert (ROOT / file).exists()
+    concerned = {
+        stage
+        for stage in PIPELINES["."]
+        if any(f"{file}/".startswith(f"{path}/") for path in listed_code(".", stage))
+    }
+    assert concerned == stages
+
+
+def test_work_is_resumed_under_the_code_that_its_stage_depends_on():
+    def files(paths):
+        found = [path for path in paths for path in [ROOT / path, *(ROOT / path).glob("**/*.py")]]
+        return {path for path in found if path.suffix == ".py" and path.parent.name != "stages"}
+
+    for code, folder, stage in (
+        (TRAINING_CODE, ".", "fine-tune"),
+        (SEARCH_CODE, ".", "tune"),
+    ):
+        keyed = {path for pattern in code for path in (ROOT / "pipeline").glob(pattern)}
+        assert files(listed_code(folder, stage)) <= keyed
 
 
 @pytest.mark.parametrize(("folder", "stage"), STAGES)

@@ -6,25 +6,22 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.artifacts import Prepared, SplitLogits
-from pipeline.assembly import compose_method, new_model, training_data
-from pipeline.backbones import SourceModel
-from pipeline.claims_sections import CellSettings, Rate
-from pipeline.compute import Compute
+from pipeline.artifacts import Prepared
+from pipeline.claims.controls import control
+from pipeline.claims.pool import Pool
 from pipeline.cotuning.model import CoTuningModel
-from pipeline.datasets.listing import Listing
-from pipeline.datasets.splits import build_manifest
-from pipeline.errors import UserError
-from pipeline.inference import predict_crops
-from pipeline.metrics import classification_metrics, predictions_table
 from pipeline.params import Params
-from pipeline.sections import CO_TUNING, Evaluate, Training
-from pipeline.source_predictions import find_temperature, learn_relationship
-from pipeline.training import Data, DivergedError, FitResult, fit
+from pipeline.params.claims_sections import CellSettings, Rate
+from pipeline.params.sections import CO_TUNING, Evaluate, Training
+from pipeline.report.metrics import classification_metrics, predictions_table
+from pipeline.sources.from_logits import find_temperature, learn_relationship
+from pipeline.training.compute import Compute
+from pipeline.training.fit import Data, DivergedError, FitResult, fit
+from pipeline.training.inference import predict_crops
+from pipeline.training.methods import compose_method, new_model, training_data
 
 Result = dict[str, Any]
 
@@ -63,82 +60,6 @@ class Cell:
             "seed": self.seed,
             "learning_rate": self.settings.learning_rate,
         }
-
-
-@dataclass(frozen=True)
-class Pool:
-    """What all cells draw from.
-
-    Attributes:
-        prepared: every image; train and validation together are what samples are drawn from.
-        logits: source logits by row of the images, [rows, source].
-    """
-
-    prepared: Prepared
-    logits: Tensor
-    source: SourceModel
-
-    def draw(self, images_per_class: int, val_fraction: float, seed: int) -> Prepared:
-        """A sample with its own split into training and validation; the test images are kept.
-
-        Raises:
-            UserError: the pool has fewer images of a class.
-        """
-        manifest, classes = self.prepared.manifest, self.prepared.classes
-        manifest = manifest[manifest["split"].isin(["train", "validation", "test"])]
-        test = manifest["split"] == "test"
-        smallest = int(manifest.loc[~test, "label"].value_counts().min())
-        if smallest < images_per_class:
-            raise UserError(
-                f"a sample of {images_per_class} images a class was asked for, the pool has "
-                f"{smallest} of one; raise prepare_data.images_per_class or lower the rate"
-            )
-        samples = pd.DataFrame(
-            {
-                "split": test.map({True: "test", False: "train"}),
-                "class_name": manifest["label"].map(dict(enumerate(classes))),
-                "path": manifest["path"],
-            }
-        )
-        drawn = build_manifest(
-            Listing(samples, tuple(classes), _Unread()),
-            images_per_class=images_per_class,
-            val_fraction=val_fraction,
-            test_fraction=val_fraction,
-            test_limit=None,
-            seed=seed,
-        )
-        rows = dict(zip(manifest["path"], manifest["row"], strict=True))
-        drawn["row"] = drawn["path"].map(rows)
-        return Prepared(drawn, classes, [], self.prepared.images)
-
-    def split_logits(self, sample: Prepared) -> dict[str, SplitLogits]:
-        """The source logits of a sample's training and validation images."""
-        splits = {}
-        for name in ("train", "validation"):
-            images = sample.split(name)
-            rows = torch.from_numpy(images.rows)
-            splits[name] = SplitLogits(self.logits[rows], torch.from_numpy(images.labels), rows)
-        return splits
-
-
-class _Unread:
-    """The images of a pool are decoded already."""
-
-    def __call__(self, path: str) -> Any:
-        raise NotImplementedError
-
-    def locate(self, path: str) -> str:
-        return path
-
-
-def rows_to_logits(splits: dict[str, SplitLogits], images: int) -> Tensor:
-    """Logits of extract-logits by row of the images, [images, source]; NaN where there are none."""
-    source = next(iter(splits.values())).logits.shape[1]
-    logits = torch.full((images, source), float("nan"))
-    for split in splits.values():
-        logits[split.rows] = split.logits
-    return logits
 
 
 def run_cell(cell: Cell, pool: Pool, params: Params, compute: Compute) -> Result:
@@ -187,22 +108,6 @@ def training_of(cell: Cell, training: Training, data: Data) -> Training:
             "learning_rate": cell.settings.learning_rate,
         }
     )
-
-
-def control(relationship: Tensor, kind: str, seed: int) -> Tensor:
-    """R [target, source] itself (`learned`), or what shows whether the learned R matters.
-
-    `uniform` rows know nothing; `shuffled` rows are the learned ones, each given to another
-    class.
-    """
-    if kind == "uniform":
-        return torch.full_like(relationship, 1 / relationship.shape[1])
-    if kind == "shuffled":
-        generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(relationship), generator=generator)
-        # Along one cycle through all classes, so that none keeps its row.
-        return relationship[order.roll(1)[order.argsort()]]
-    return relationship
 
 
 def _relationship(

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from pipeline.plots import BLUE, DPI, GREY, method_colours, styled
-from pipeline.sections import BASELINE, CO_TUNING
+from pipeline.params.sections import BASELINE, CO_TUNING
+from pipeline.report.figures import BLUE, DPI, GREY, method_colours, styled
 
 LEGEND_COLUMNS = 6
 MARKERS = "os^Dv"  # of methods that share a colour

@@ -10,24 +10,23 @@ import pandas as pd
 import torch
 
 from pipeline.artifacts import Store
-from pipeline.backbones import load_source_model
-from pipeline.cell_files import CellFiles
-from pipeline.cell_study import CellStudy, open_cell_study
-from pipeline.cells import Cell, Pool, Result, rows_to_logits, run_cell
-from pipeline.compute import Compute, resolve_compute
+from pipeline.claims.cell import Cell, Result, run_cell
+from pipeline.claims.pool import Pool, load_pool, pool_files
+from pipeline.claims.sharing_by_files import CellFiles
+from pipeline.claims.sharing_by_study import CellStudy, open_cell_study
+from pipeline.common.processes import run_in_processes
+from pipeline.common.resume import resume_key
 from pipeline.params import Params
-from pipeline.processes import run_in_processes
-from pipeline.resume import resume_key
-from pipeline.shared_trials import SECONDS_BETWEEN_LOOKS
-from pipeline.storage import losses_explained
-from pipeline.tracking_groups import grouped_run
+from pipeline.search.shared_trials import SECONDS_BETWEEN_LOOKS
+from pipeline.search.storage import losses_explained
+from pipeline.tracking.groups import grouped_run
+from pipeline.training.compute import Compute, resolve_compute
+from pipeline.training.methods import TRAINING_CODE
 
-# What a cell's numbers come from. A change elsewhere (reports, plots, tracking) leaves hours of
-# finished cells alone.
-NUMERIC_MODULES = (
-    *("cotuning/*.py", "datasets/loaders.py", "datasets/splits.py", "assembly.py"),
-    *("backbones.py", "cells.py", "compute.py", "inference.py", "metrics.py"),
-    *("schedule.py", "source_predictions.py", "training.py"),
+CELL_CODE = (
+    *TRAINING_CODE,
+    *("claims/cell.py", "claims/controls.py", "claims/pool.py"),
+    *("datasets/splits.py", "report/metrics.py"),
 )
 
 log = logging.getLogger(__name__)
@@ -46,23 +45,8 @@ def cell_folder(store: Store, params: Params) -> Path:
         "batch_size": params.evaluate.batch_size,
         "crops": params.evaluate.crops,
     }
-    key = resume_key(steering, pool_files(store), NUMERIC_MODULES)
+    key = resume_key(steering, pool_files(store), CELL_CODE)
     return store.work_folder("cells") / key
-
-
-def pool_files(store: Store) -> list[Path]:
-    """The artifacts that cells draw from."""
-    return [
-        store.require("prepare-data", "manifest.csv"),
-        store.require("prepare-data", "images.npy"),
-        store.require("extract-logits", "logits.safetensors"),
-    ]
-
-
-def load_pool(store: Store, params: Params) -> Pool:
-    prepared = store.load_prepared()
-    logits = rows_to_logits(store.load_logits(), len(prepared.images))
-    return Pool(prepared, logits, load_source_model(**params.source_model.model_dump()))
 
 
 def run_cells(
@@ -82,7 +66,7 @@ def run_cells(
         stage: whose cells they are, for messages and for the groups of runs.
         workers: processes. On a CPU each computes with one thread, so that neither their number
             nor another call changes a bit of the result.
-        storage: where machines share the cells, as `pipeline.storage.open_storage` takes it.
+        storage: where machines share the cells, as `pipeline.search.storage.open_storage` takes it.
 
     Raises:
         UserError: the storage cannot be opened, or a process failed.

@@ -7,7 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipeline.artifacts import read_json, write_json
-from pipeline.cells import Cell, Result
+from pipeline.claims.cell import Cell, Result
 
 
 @dataclass(frozen=True)

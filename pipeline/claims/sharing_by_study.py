@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pipeline.artifacts import read_json, write_json
-from pipeline.cell_files import CellFiles
-from pipeline.cells import Cell, Result
-from pipeline.shared_trials import SharedTrials
-from pipeline.storage import open_study
+from pipeline.claims.cell import Cell, Result
+from pipeline.claims.sharing_by_files import CellFiles
+from pipeline.search.shared_trials import SharedTrials
+from pipeline.search.storage import open_study
 
 CELL, RESULT = "cell", "result"  # what a trial says of its cell
 

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 from scipy.stats import ttest_1samp
 
-from pipeline.claims_sections import TuneMethods
-from pipeline.markdown import points, table
-from pipeline.sections import BASELINE, CO_TUNING
+from pipeline.params.claims_sections import TuneMethods
+from pipeline.params.sections import BASELINE, CO_TUNING
+from pipeline.report.markdown import points, table
 
 CONFIDENCE = 0.95
 

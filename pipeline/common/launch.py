@@ -8,7 +8,7 @@ import os
 import sys
 from typing import NoReturn
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 
 def is_launched() -> bool:

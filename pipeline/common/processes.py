@@ -1,11 +1,16 @@
-"""Several processes that work at the same thing."""
+"""Several processes that work at the same thing, and what tells one of them from others."""
 
 import multiprocessing
+import os
+import socket
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
+import psutil
+
+from pipeline.common.errors import UserError
 
 
 def run_in_processes(
@@ -38,3 +43,33 @@ def _call(work: Callable[..., None], *given: Any) -> None:
         work(*given)
     except UserError as error:
         sys.exit(f"Error: {error}")
+
+
+def is_alive(pid: int) -> bool:
+    """Whether this machine runs a process of this number, whoever owns it.
+
+    One that has ended is dead also while its parent has not asked how.
+    """
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def process_tags() -> dict[str, str]:
+    """Host and pid, from which a later run tells that this one was killed."""
+    return {"host": socket.gethostname(), "pid": str(os.getpid())}
+
+
+def this_machine() -> str:
+    """What a process number belongs to: the host, its last start and its space of numbers.
+
+    Two machines may have the same name, and two containers of one machine its start as well.
+    """
+    try:
+        start = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{socket.gethostname()} {start} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # not Linux
+        return socket.gethostname()

@@ -6,23 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.files import content_hash
+from pipeline.common.files import content_hash
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 
 
-def resume_key(
-    params: Mapping[str, Any], inputs: Sequence[Path], modules: Sequence[str] = ("**/*.py",)
-) -> str:
+def resume_key(params: Mapping[str, Any], inputs: Sequence[Path], code: Sequence[str]) -> str:
     """Hash of the parameters, of the content of the inputs and of the code.
 
     Args:
         params: everything that steers the work, as JSON types.
         inputs: files that it reads.
-        modules: which files of this package make the result, as patterns; all, if nothing else
-            is said.
+        code: which files below pipeline/ make the result, as patterns.
     """
-    code = sorted({path for pattern in modules for path in PACKAGE.glob(pattern)})
-    content = [content_hash(path) for path in (*inputs, *code)]
+    modules = sorted({path for pattern in code for path in PACKAGE.glob(pattern)})
+    content = [content_hash(path) for path in (*inputs, *modules)]
     text = json.dumps([params, content], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

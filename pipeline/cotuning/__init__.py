@@ -21,11 +21,18 @@ from pipeline.cotuning.relationship import fit_relationship
 
 __all__ = [
     "CoTuningModel",
+    "calibration",
     "co_tuning_loss",
+    "diagnostics",
     "expected_calibration_error",
     "fit_relationship",
     "fit_target_likelihood_temperature",
     "fit_temperature",
+    "losses",
+    "model",
+    "objectives",
+    "regularizers",
+    "relationship",
     "reliability_curve",
     "translated_cross_entropy",
 ]

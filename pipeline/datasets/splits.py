@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pipeline.common.errors import UserError
 from pipeline.datasets.listing import Listing, name_some
-from pipeline.errors import UserError
 
 SPLITS = ("train", "validation", "test")
 # Draws of their own, so that none depends on how many numbers another one took.

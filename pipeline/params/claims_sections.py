@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from pipeline.sections import (
+from pipeline.params.sections import (
     BASELINE,
     CO_TUNING,
     Count,

@@ -11,10 +11,10 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.claims_sections import FineTuneCells, TimeSteps, TuneMethods
-from pipeline.errors import UserError
-from pipeline.files import write_aside
-from pipeline.sections import (
+from pipeline.common.errors import UserError
+from pipeline.common.files import write_aside
+from pipeline.params.claims_sections import FineTuneCells, TimeSteps, TuneMethods
+from pipeline.params.sections import (
     BASELINE,
     PARTS,
     Calibrate,

@@ -8,8 +8,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 from matplotlib.transforms import Bbox
 
-from pipeline.gains import rank_correlation
-from pipeline.plots import BLUE, DPI, GREY, ORANGE, short_names, styled
+from pipeline.report.class_gains import rank_correlation
+from pipeline.report.figures import BLUE, DPI, GREY, ORANGE, short_names, styled
 
 NAMED_CLASSES = 20
 PANELS = {

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from scipy.stats import spearmanr
 
-from pipeline.metrics import paired_difference
+from pipeline.report.metrics import paired_difference
 
 
 class RankCorrelation(NamedTuple):
@@ -39,7 +39,7 @@ def class_gains(
     of R, in nats); g_accuracy (of g on the class's validation images, in [0, 1], NaN without any).
 
     Args:
-        vanilla, co_tuning: predictions of the same images, see pipeline.metrics.
+        vanilla, co_tuning: predictions of the same images, see pipeline.report.metrics.
         classes: names, in label order.
         diagnostics: of fit-relationship.
         resamples, seed: of the intervals.

@@ -16,8 +16,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from pipeline.common.files import write_aside
 from pipeline.cotuning.calibration import ReliabilityCurve, expected_calibration_error
-from pipeline.files import write_aside
 
 DPI = 144
 GREY, BLUE, ORANGE = "#767676", "#0072B2", "#D55E00"

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from pipeline.artifacts import Best, Calibration
-from pipeline.metrics import PairedDifference
 from pipeline.params import Params
+from pipeline.report.metrics import PairedDifference
 
 
 @dataclass(frozen=True)
-class Findings:
+class Results:
     """What the report tells; tables are as their stages wrote them.
 
     Attributes:

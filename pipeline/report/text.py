@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.explaining import seeing_why
-from pipeline.findings import Findings
-from pipeline.markdown import escape, points, table
-from pipeline.metrics import METRICS, PairedDifference
+from pipeline.report.markdown import escape, points, table
+from pipeline.report.metrics import METRICS, PairedDifference
+from pipeline.report.results import Results
+from pipeline.report.text_seeing_why import seeing_why
 
 COLUMNS = ("Accuracy", "Mean per-class accuracy", "NLL (nats)", "ECE")
 CALIBRATION_METHODS = {
@@ -18,13 +18,13 @@ CALIBRATION_METHODS = {
 }
 
 
-def render_report(findings: Findings) -> str:
+def render_report(results: Results) -> str:
     """The whole report in Markdown; the answer comes first."""
     sections = (
         *(_answer, _methods, _tuning, _calibration, _relationship),
         *(seeing_why, _training, _making),
     )
-    parts = (part for section in sections for part in section(findings))
+    parts = (part for section in sections for part in section(results))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -40,55 +40,55 @@ def verdict(difference: PairedDifference) -> str:
     return f"Co-Tuning makes no difference to vanilla that exceeds the noise: {size}."
 
 
-def _answer(findings: Findings) -> Iterable[str]:
-    difference = findings.differences.get("co-tuning")
+def _answer(results: Results) -> Iterable[str]:
+    difference = results.differences.get("co-tuning")
     yield "# Did Co-Tuning help?" if difference else "# Evaluation"
     if difference:
         yield f"**{verdict(difference)}**"
-        if findings.best.source_weight == 0:
+        if results.best.source_weight == 0:
             yield (
                 "The source weight is 0: the model called co-tuning was trained as vanilla "
                 "fine-tuning."
             )
     yield (
-        f"Judged on {findings.images('test'):,} test images of {len(findings.classes)} classes, "
-        f"after training on {findings.images_a_class('train')} images a class, with "
-        f"{findings.images_a_class('validation')} more for validation."
+        f"Judged on {results.images('test'):,} test images of {len(results.classes)} classes, "
+        f"after training on {results.images_a_class('train')} images a class, with "
+        f"{results.images_a_class('validation')} more for validation."
     )
     if difference:
         yield (
             f"Only co-tuning is right on {difference.only_second_right:,} test images, only "
             f"vanilla on {difference.only_first_right:,}. The noise meant here is which images "
             "were drawn for the test; chance in training comes on top. Each method was trained "
-            f"once, with seed {findings.params.seed}: check a small difference with other seeds."
+            f"once, with seed {results.params.seed}: check a small difference with other seeds."
         )
 
 
-def _methods(findings: Findings) -> Iterable[str]:
+def _methods(results: Results) -> Iterable[str]:
     yield "## Methods"
     rows = []
-    for method, values in findings.metrics.items():
+    for method, values in results.metrics.items():
         row = [method, *(_with_interval(name, values) for name in METRICS)]
-        if findings.differences:
-            found = findings.differences.get(method)
+        if results.differences:
+            found = results.differences.get(method)
             row.append(f"{points(found.difference)} points, {_p(found)}" if found else "baseline")
         rows.append(row)
-    last = ["Accuracy to vanilla"] if findings.differences else []
+    last = ["Accuracy to vanilla"] if results.differences else []
     yield table(["Method", *COLUMNS, *last], rows)
     yield "In parentheses: 95% intervals, from resampling the test images."
-    yield findings.picture("comparison.png", "Test accuracy of each method")
-    for method in findings.metrics:
-        yield findings.picture(f"confusion-matrix-{method}.png", f"Confusions of {method}")
+    yield results.picture("comparison.png", "Test accuracy of each method")
+    for method in results.metrics:
+        yield results.picture(f"confusion-matrix-{method}.png", f"Confusions of {method}")
 
 
-def _tuning(findings: Findings) -> Iterable[str]:
+def _tuning(results: Results) -> Iterable[str]:
     yield "## Tuning"
-    best = findings.best
+    best = results.best
     chosen = f"source weight {best.source_weight:.3g}, temperature {best.temperature:.3g}"
     if best.trials == 0:
         yield f"No search ran (`tune.trials: 0`); taken from params.yaml: {chosen}."
         return
-    complete = findings.trials[findings.trials["state"] == "COMPLETE"]
+    complete = results.trials[results.trials["state"] == "COMPLETE"]
     winner = complete.sort_values("validation_nll", kind="stable")["number"].iloc[0]
     among = f"the lowest of {len(complete)} complete trials, {best.trials} in all"
     found = f"validation NLL {best.validation_nll:.4f} nats, {among}"
@@ -98,12 +98,12 @@ def _tuning(findings: Findings) -> Iterable[str]:
     else:
         rival = f"{vanilla:.4f} nats" if vanilla is not None else "not finished"
         yield f"Trial {winner} won: {chosen}; {found} (vanilla, weight 0: {rival})."
-    yield findings.picture("trials.png", "Validation NLL of each trial")
+    yield results.picture("trials.png", "Validation NLL of each trial")
 
 
-def _calibration(findings: Findings) -> Iterable[str]:
+def _calibration(results: Results) -> Iterable[str]:
     yield "## Calibration of the source model"
-    found = findings.calibration
+    found = results.calibration
     reason = f"method `{found.method}`: {CALIBRATION_METHODS[found.method]}"
     yield f"T = {found.temperature:.4g}, by {reason}."
     if found.at_bound:
@@ -118,22 +118,22 @@ def _calibration(findings: Findings) -> Iterable[str]:
         [f"T = {found.temperature:.4g}", f"{found.nll_after:.4f}", f"{found.ece_after:.4f}"],
     ]
     yield table(["", "NLL (nats)", "ECE"], rows)
-    yield findings.picture("reliability.png", "Reliability before and after")
+    yield results.picture("reliability.png", "Reliability before and after")
 
 
-def _relationship(findings: Findings) -> Iterable[str]:
+def _relationship(results: Results) -> Iterable[str]:
     yield "## Relationship"
-    direction, best = findings.params.fit_relationship.direction, findings.best
+    direction, best = results.params.fit_relationship.direction, results.best
     yield f"p(source category | target class), {direction} approach, T = {best.temperature:.4g}."
-    yield findings.picture("relationship.png", "Top source categories of each class")
-    entropy = findings.diagnostics["row_entropy"]
+    yield results.picture("relationship.png", "Top source categories of each class")
+    entropy = results.diagnostics["row_entropy"]
     rows = []
-    for name, part in findings.top_categories.groupby("class", sort=False):
+    for name, part in results.top_categories.groupby("class", sort=False):
         pairs = zip(part["category"], part["probability"], strict=True)
         top = "; ".join(f"{category} {share:.1%}" for category, share in pairs)
         rows.append([str(name), top, f"{entropy[str(name)]:.2f}"])
     yield table(["Class", "Top source categories", "Entropy (nats)"], rows)
-    yield from _diagnostics(findings.diagnostics, len(findings.classes))
+    yield from _diagnostics(results.diagnostics, len(results.classes))
 
 
 def _diagnostics(found: Mapping[str, Any], classes: int) -> Iterable[str]:
@@ -153,22 +153,22 @@ def _diagnostics(found: Mapping[str, Any], classes: int) -> Iterable[str]:
     yield table(["Score", "Value", "Meaning"], rows)
 
 
-def _training(findings: Findings) -> Iterable[str]:
+def _training(results: Results) -> Iterable[str]:
     yield "## Training"
     rows = []
-    for method, history in findings.histories.items():
+    for method, history in results.histories.items():
         kept = history[history["kept"]].iloc[0]
         nll, accuracy = f"{kept['validation_nll']:.4f}", f"{kept['validation_accuracy']:.1%}"
         rows.append([method, f"{kept['epoch']:.0f} of {len(history)}", nll, accuracy])
     yield table(["Method", "Epoch kept", "Validation NLL (nats)", "Validation accuracy"], rows)
-    yield findings.picture("training.png", "Validation NLL and accuracy by epoch")
+    yield results.picture("training.png", "Validation NLL and accuracy by epoch")
 
 
-def _making(findings: Findings) -> Iterable[str]:
-    params = findings.params
+def _making(results: Results) -> Iterable[str]:
+    params = results.params
     source, data, training = params.source_model, params.prepare_data, params.fine_tune
     yield "## How it was made"
-    splits = findings.manifest["split"].value_counts(sort=False).items()
+    splits = results.manifest["split"].value_counts(sort=False).items()
     schedule = f"learning rate {training.learning_rate:g}, {training.schedule}"
     rows = [
         ["Seed", str(params.seed)],

@@ -4,26 +4,26 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from pipeline.findings import Findings
-from pipeline.gains import rank_correlation
-from pipeline.markdown import points, table
+from pipeline.report.class_gains import rank_correlation
+from pipeline.report.markdown import points, table
+from pipeline.report.results import Results
 
 LISTED_CLASSES = 20  # in full; of more, half so many from each end
 TELLING_CLASSES = 30  # from so many on, a rank correlation is worth reading
 
 
-def seeing_why(findings: Findings) -> Iterable[str]:
+def seeing_why(results: Results) -> Iterable[str]:
     """Nothing without co-tuning; without a vanilla to compare with, the source head alone."""
-    if "co-tuning" not in findings.source_heads:
+    if "co-tuning" not in results.source_heads:
         return
     yield "## Seeing why"
-    if not findings.gains.empty:
-        yield from _classes(findings)
-    yield from _source_head(findings)
+    if not results.gains.empty:
+        yield from _classes(results)
+    yield from _source_head(results)
 
 
-def _classes(findings: Findings) -> Iterable[str]:
-    gains = findings.gains
+def _classes(results: Results) -> Iterable[str]:
+    gains = results.gains
     end = LISTED_CLASSES // 2
     if len(gains) <= LISTED_CLASSES:
         yield "Test accuracy of each class (recall), by what co-tuning gains over vanilla:"
@@ -36,14 +36,14 @@ def _classes(findings: Findings) -> Iterable[str]:
         listed = pd.concat([gains[:end], gains[-end:]])
     header = ["Class", "Test images", "vanilla", "co-tuning", "Difference in points"]
     yield table([*header, "Entropy of R (nats)", "Accuracy of g"], _rows(listed))
-    if absent := len(findings.classes) - len(gains):
+    if absent := len(results.classes) - len(gains):
         yield f"Classes without a test image, left out: {absent}."
     yield (
         "In parentheses: 95% intervals, each for its class alone; among many classes some leave "
         "out 0 by chance. Entropy of R: of the class's row; g: the classifier from source "
         "predictions alone, on the validation images of the class."
     )
-    yield findings.picture("class-gains.png", "Accuracy gained against entropy of R and g")
+    yield results.picture("class-gains.png", "Accuracy gained against entropy of R and g")
     yield _correlations(gains)
 
 
@@ -75,22 +75,22 @@ def _correlations(gains: pd.DataFrame) -> str:
     )
 
 
-def _source_head(findings: Findings) -> Iterable[str]:
-    heads = findings.source_heads
+def _source_head(results: Results) -> Iterable[str]:
+    heads = results.source_heads
     found = heads["co-tuning"]
     before, after, uniform = (found[name]["mean"] for name in ("before", "after", "uniform"))
     yield "### The source head"
     yield (
         "How far the predictions of the kept source head are from the translated label: "
         "`KL(R[y] || softmax(source logits))`, mean over the "
-        f"{findings.images('validation'):,} validation images."
+        f"{results.images('validation'):,} validation images."
     )
     rows = [["before fine-tuning", f"{before:.2f}"]]
     rows += [[f"after {name}", f"{head['after']['mean']:.2f}"] for name, head in heads.items()]
     yield table(
         ["Source head", "KL (nats)"], [*rows, ["all categories equally likely", f"{uniform:.2f}"]]
     )
-    if findings.best.source_weight == 0:
+    if results.best.source_weight == 0:
         yield (
             "The source weight is 0: no method trained this head. It moved only because the "
             "features that it reads did."

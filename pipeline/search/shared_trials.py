@@ -13,7 +13,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from pipeline.provenance import is_alive, process_tags, this_machine
+from pipeline.common.processes import is_alive, process_tags, this_machine
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 SECONDS_BETWEEN_LOOKS = 2.0  # of a process that waits for the trials or cells of others

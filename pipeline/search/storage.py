@@ -13,7 +13,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 EXAMPLE = "postgresql://user:password@host/database"
 PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # by the module they bring

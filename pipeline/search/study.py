@@ -9,8 +9,8 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from pipeline import storage
-from pipeline.shared_trials import FINISHED, SECONDS_BETWEEN_LOOKS, SharedTrials
+from pipeline.search import storage
+from pipeline.search.shared_trials import FINISHED, SECONDS_BETWEEN_LOOKS, SharedTrials
 
 STARTUP_TRIALS = 4
 
@@ -53,7 +53,7 @@ class StudyPlace:
     """Where a study lies.
 
     Attributes:
-        storage: URL or path, as `pipeline.storage.open_storage` takes it.
+        storage: URL or path, as `pipeline.search.storage.open_storage` takes it.
         name: one name, one question (key it to everything that matters).
         shared: processes that this call does not know may work on it, on other machines say.
     """

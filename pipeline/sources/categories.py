@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from timm.data import ImageNetInfo
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 
 def match_categories(folders: Sequence[str], categories: Sequence[str]) -> list[int]:

@@ -11,7 +11,7 @@ from pipeline.cotuning.calibration import (
     fit_temperature,
 )
 from pipeline.cotuning.relationship import Direction, ReverseClassifier, fit_relationship
-from pipeline.sections import Calibrate
+from pipeline.params.sections import Calibrate
 
 
 def find_temperature(

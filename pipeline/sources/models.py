@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 IMAGENET_CATEGORIES: tuple[str, ...] = tuple(
     torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"]

@@ -7,9 +7,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from pipeline.project import tracking_root
-from pipeline.provenance import git_tags, process_tags
-from pipeline.tracking import StageRun, connect, end_dead_runs
+from pipeline.common.processes import process_tags
+from pipeline.common.project import tracking_root
+from pipeline.tracking.provenance import git_tags
+from pipeline.tracking.runs import StageRun, connect, end_dead_runs
 
 PARENT = "mlflow.parentRunId"
 

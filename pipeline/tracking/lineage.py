@@ -4,9 +4,9 @@ from pathlib import Path
 
 from mlflow.entities import Run
 
-from pipeline.errors import UserError
-from pipeline.files import content_hash
-from pipeline.tracking import connect
+from pipeline.common.errors import UserError
+from pipeline.common.files import content_hash
+from pipeline.tracking.runs import connect
 
 
 def lineage(root: Path, artifact: Path) -> list[Run]:

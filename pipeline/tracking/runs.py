@@ -17,10 +17,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from pipeline.errors import UserError
-from pipeline.files import content_hash, write_aside
-from pipeline.project import tracking_root
-from pipeline.provenance import git_tags, is_alive, process_tags
+from pipeline.common.errors import UserError
+from pipeline.common.files import content_hash, write_aside
+from pipeline.common.processes import is_alive, process_tags
+from pipeline.common.project import tracking_root
+from pipeline.tracking.provenance import git_tags
 
 EXPERIMENT = "co-tuning"
 LARGEST_LOGGED_FILE = 5_000_000  # bytes; larger artifacts are found by their hash in DVC's cache

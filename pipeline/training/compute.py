@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pipeline.errors import UserError
-from pipeline.launch import process_count
+from pipeline.common.errors import UserError
+from pipeline.common.launch import process_count
 
 Value = TypeVar("Value")
 

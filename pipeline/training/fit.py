@@ -10,21 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.compute import Compute
+from pipeline.common.errors import UserError
+from pipeline.common.files import write_aside
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.cotuning.objectives import Objective
-from pipeline.datasets.loaders import (
+from pipeline.datasets.batches import (
     ImageSet,
     Preprocessing,
     training_batches,
 )
-from pipeline.distributed import ALONE, Processes
-from pipeline.errors import UserError
-from pipeline.files import write_aside
-from pipeline.inference import validate
-from pipeline.schedule import learning_rate_factor, training_length
-from pipeline.sections import Training
-from pipeline.whole_batch import over_processes
+from pipeline.params.sections import Training
+from pipeline.training.compute import Compute
+from pipeline.training.distributed import ALONE, Processes
+from pipeline.training.inference import validate
+from pipeline.training.schedule import learning_rate_factor, training_length
+from pipeline.training.whole_batch import over_processes
 
 EPOCHS_PER_SEED = 1_000_000
 

@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.compute import Compute
-from pipeline.datasets.loaders import (
+from pipeline.datasets.batches import (
     ImageSet,
     Preprocessing,
     evaluation_batches,
     stored_batches,
 )
-from pipeline.distributed import ALONE, Processes
+from pipeline.training.compute import Compute
+from pipeline.training.distributed import ALONE, Processes
 
 EVALUATION_BATCH = 256
 

@@ -6,15 +6,19 @@ import torch
 from torch import Tensor
 
 from pipeline.artifacts import Prepared
-from pipeline.backbones import SourceModel
+from pipeline.common.errors import UserError
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.cotuning.objectives import Objective, Part, co_tuning, compose
 from pipeline.cotuning.regularizers import PEERS
-from pipeline.datasets.loaders import Preprocessing
-from pipeline.distributed import ALONE, Processes
-from pipeline.errors import UserError
-from pipeline.sections import BASELINE, CO_TUNING, Peers, Training
-from pipeline.training import Data
+from pipeline.datasets.batches import Preprocessing
+from pipeline.params.sections import BASELINE, CO_TUNING, Peers, Training
+from pipeline.sources.models import SourceModel
+from pipeline.training.distributed import ALONE, Processes
+from pipeline.training.fit import Data
+
+# What the weights of a trained network come from, as patterns below pipeline/. A change elsewhere
+# (readers, report, tracking) leaves checkpoints, finished trials and finished cells alone.
+TRAINING_CODE = ("cotuning/*.py", "datasets/batches.py", "sources/*.py", "training/*.py")
 
 
 def new_model(source: SourceModel, target_classes: int, seed: int) -> CoTuningModel:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.sections import Training
+from pipeline.params.sections import Training
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from pipeline.distributed import Processes
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.training.distributed import Processes
 
 
 def over_processes(model: nn.Module, processes: Processes) -> nn.Module:

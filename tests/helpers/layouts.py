@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from pipeline.datasets.published import Counts
+from pipeline.datasets.readers.published import Counts
 
 COLOURS = ((200, 60, 40), (60, 160, 50), (30, 30, 120))
 MODES = {0: "L", 1: "CMYK"}

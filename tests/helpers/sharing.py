@@ -11,7 +11,7 @@ import optuna
 import psutil
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.storage import open_storage
+from pipeline.search.storage import open_storage
 
 
 def environment() -> dict[str, str]:

@@ -10,8 +10,8 @@ from mlflow.entities import Run
 
 from pipeline import params
 from pipeline.artifacts import SplitLogits, Store
-from pipeline.cells import Cell
-from pipeline.claims_sections import CellSettings
+from pipeline.claims.cell import Cell
+from pipeline.params.claims_sections import CellSettings
 from stages.fine_tune_cells import all_cells
 
 PARAMS = """

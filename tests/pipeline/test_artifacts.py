@@ -22,7 +22,7 @@ from pipeline.artifacts import (
     write_json,
     write_tensors,
 )
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 CALIBRATION = Calibration(1.7, "target-likelihood", False, 2.5, 2.25, 0.1, 0.025)
 MANIFEST = pd.DataFrame(

@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.artifacts import SplitLogits
-from pipeline.sections import Calibrate
-from pipeline.source_predictions import find_temperature
+from pipeline.params.sections import Calibrate
+from pipeline.sources.from_logits import find_temperature
 from stages.calibrate import judged_predictions
 
 CLASSES = 3

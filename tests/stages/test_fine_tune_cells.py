@@ -2,8 +2,8 @@
 
 import itertools
 
-from pipeline.cells import Cell
-from pipeline.claims_sections import CellSettings, FineTuneCells, Rate
+from pipeline.claims.cell import Cell
+from pipeline.params.claims_sections import CellSettings, FineTuneCells, Rate
 from stages.fine_tune_cells import all_cells
 
 METHODS = ("vanilla", "bss", "co-tuning")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.datasets.partial import RECORD
+from pipeline.datasets.store.partial import RECORD
 
 pytestmark = [
     pytest.mark.slow,
@@ -25,11 +25,11 @@ COUNT = 60
 # would finish before anything can be killed.
 COT = """
 import os, sys
-from pipeline.datasets import images, partial
+from pipeline.datasets.store import partial, store_images
 from stages.cli import main
 
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
-images.POOL_SECONDS = partial.FLUSH_SECONDS = 0.0
+store_images.POOL_SECONDS = partial.FLUSH_SECONDS = 0.0
 sys.argv = ["cot", "stage", "prepare-data"]
 main()
 """

@@ -10,18 +10,18 @@ import pandas as pd
 import pytest
 
 from pipeline.artifacts import Best, Calibration, Store, write_csv, write_json
+from pipeline.common.errors import UserError
 from pipeline.cotuning.calibration import bin_confidences
-from pipeline.errors import UserError
-from pipeline.metrics import bootstrap_intervals, classification_metrics
 from pipeline.params import Params
-from pipeline.plots import (
+from pipeline.params.sections import FineTune
+from pipeline.report.figures import (
     confusion_matrix,
     relationship_heat_map,
     reliability_diagram,
     save_figure,
     tune_trials,
 )
-from pipeline.sections import FineTune
+from pipeline.report.metrics import bootstrap_intervals, classification_metrics
 from stages import report
 
 CLASSES = ["007", "NA", "a|b"]
@@ -165,9 +165,9 @@ def test_the_run_is_tracked_with_its_inputs(finished: Path) -> None:
 
 def test_one_method_alone_gives_a_report_without_a_comparison(finished: Path) -> None:
     params = Params(fine_tune=FineTune(methods=("co-tuning",)))
-    findings = report.gather(Store(finished), params, set())
-    assert findings.differences == {}
-    assert "beyond the noise" not in report.render_report(findings)
+    results = report.gather(Store(finished), params, set())
+    assert results.differences == {}
+    assert "beyond the noise" not in report.render_report(results)
 
 
 def test_the_report_compares_class_by_class_with_vanilla(finished: Path) -> None:
@@ -183,9 +183,9 @@ def test_the_report_compares_class_by_class_with_vanilla(finished: Path) -> None
 @pytest.mark.parametrize("method", ["vanilla", "co-tuning"])
 def test_one_method_alone_has_no_gains(finished: Path, method: str) -> None:
     params = Params(fine_tune=FineTune(methods=(method,)))
-    findings = report.gather(Store(finished), params, {"class-gains.png"})
-    text = report.render_report(findings)
-    assert findings.gains.empty
+    results = report.gather(Store(finished), params, {"class-gains.png"})
+    text = report.render_report(results)
+    assert results.gains.empty
     assert "class-gains.png" not in text
     assert ("The source head has moved" in text) is (method == "co-tuning")
 
@@ -196,8 +196,8 @@ def test_with_source_weight_zero_there_is_no_gain_to_explain(
     shutil.copytree(finished / "data", tmp_path / "data")
     store = Store(tmp_path)
     store.save_best(Best(0.0, 8.0, 3, 0.9, 0.9))
-    findings = report.gather(store, Params(), {"class-gains.png"})
-    text = report.render_report(findings)
+    results = report.gather(store, Params(), {"class-gains.png"})
+    text = report.render_report(results)
     assert "class-gains.png" not in text
     assert "no method trained this head" in text
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.cells import Pool
-from pipeline.claims_sections import CellSettings
-from pipeline.compute import Compute
+from pipeline.claims.pool import Pool
 from pipeline.params import Params
-from pipeline.sections import FineTune, PrepareData, SourceModel
+from pipeline.params.claims_sections import CellSettings
+from pipeline.params.sections import FineTune, PrepareData, SourceModel
+from pipeline.training.compute import Compute
 from stages.time_steps import WARM_UP_ROUNDS, Calls, compare, new_calls
 
 CPU = Compute(torch.device("cpu"), torch.float32)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.claims_sections import CellSettings, TuneMethods
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.params.claims_sections import CellSettings, TuneMethods
 from stages.tune_methods import candidate_cells, choose
 
 RATES = (0.001, 0.01, 0.1)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.datasets.listing import ImageFolderReader, Listing
-from pipeline.datasets.published import (
+from pipeline.datasets.readers.published import (
     Counts,
     build_listing,
     check_balance,

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from pipeline.common.errors import UserError
 from pipeline.datasets.listing import ImageFolderReader, Listing, name_some
-from pipeline.datasets.published import (
+from pipeline.datasets.readers.published import (
     ADVICE,
     Counts,
     build_listing,
@@ -14,7 +15,6 @@ from pipeline.datasets.published import (
     parse_number,
     read_numbered,
 )
-from pipeline.errors import UserError
 
 PUBLISHED = Counts(classes=200, images={"train": 5994, "test": 5794})
 ARCHIVE_FOLDERS = ("CUB_200_2011",)

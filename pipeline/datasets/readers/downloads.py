@@ -7,8 +7,8 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pipeline.common.errors import UserError
 from pipeline.datasets.listing import one_line
-from pipeline.errors import UserError
 
 SECONDS_OF_SILENCE = 30.0
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pipeline.datasets.downloads import explained_download
+from pipeline.common.errors import UserError
 from pipeline.datasets.listing import ImageFolderReader, Listing, name_some, one_line
-from pipeline.datasets.published import Counts, check_count
-from pipeline.errors import UserError
+from pipeline.datasets.readers.downloads import explained_download
+from pipeline.datasets.readers.published import Counts, check_count
 
 PUBLISHED = Counts(classes=10, images={"train": 60_000, "test": 10_000})
 FASHION_MNIST_FILES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from pipeline.common.errors import UserError
 from pipeline.datasets.listing import ImageFolderReader, Listing, name_some
-from pipeline.datasets.published import (
+from pipeline.datasets.readers.published import (
     ADVICE,
     Counts,
     build_listing,
@@ -16,7 +17,6 @@ from pipeline.datasets.published import (
     read_lines,
     read_pairs,
 )
-from pipeline.errors import UserError
 
 PUBLISHED = Counts(classes=100, images={"train": 3334, "validation": 3333, "test": 3333})
 ARCHIVE_FOLDER = "fgvc-aircraft-2013b"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.common.errors import UserError
 from pipeline.datasets.listing import IMAGE_SUFFIXES, ImageFolderReader, Listing, name_some
-from pipeline.errors import UserError
 
 SPLIT_FOLDERS = {"train": "train", "val": "validation", "test": "test"}
 SPLIT_LIKE = {*SPLIT_FOLDERS, "training", "valid", "validation", "testing"}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.common.errors import UserError
 from pipeline.datasets.listing import Listing, Read, name_some, one_line
-from pipeline.errors import UserError
 
 ADVICE = "unpack the whole archive again"
 COUNT_ADVICE = (

@@ -5,11 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from pipeline.datasets import coco_70, cub_200_2011, fashion_mnist, fgvc_aircraft, stanford_cars
-from pipeline.datasets.image_folder import list_image_folder
 from pipeline.datasets.listing import ImageFolderReader, Listing, Read, name_some, one_line
-from pipeline.datasets.published import ANY, Counts
-from pipeline.datasets.torchvision_sets import (
+from pipeline.datasets.readers import (
+    coco_70,
+    cub_200_2011,
+    fashion_mnist,
+    fgvc_aircraft,
+    stanford_cars,
+)
+from pipeline.datasets.readers.image_folder import list_image_folder
+from pipeline.datasets.readers.published import ANY, Counts
+from pipeline.datasets.readers.torchvision_sets import (
     SETS,
     list_fgvc_aircraft_by_torchvision,
     list_torchvision_set,

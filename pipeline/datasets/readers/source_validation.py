@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from pipeline.datasets.image_folder import list_image_folder
+from pipeline.common.errors import UserError
 from pipeline.datasets.listing import ImageFolderReader, Listing, Read, name_some
-from pipeline.errors import UserError
+from pipeline.datasets.readers.image_folder import list_image_folder
 
 SPLIT = "source-validation"
 PARAMETER = "prepare_data.source_validation"

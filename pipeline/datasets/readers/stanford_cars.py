@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from scipy.io import loadmat
 
+from pipeline.common.errors import UserError
 from pipeline.datasets.listing import ImageFolderReader, Listing, one_line
-from pipeline.datasets.published import (
+from pipeline.datasets.readers.published import (
     ADVICE,
     Counts,
     build_listing,
@@ -16,7 +17,6 @@ from pipeline.datasets.published import (
     class_of,
     find_layout,
 )
-from pipeline.errors import UserError
 
 PUBLISHED = Counts(classes=196, images={"train": 8144, "test": 8041})
 ARCHIVE_FOLDERS = ("stanford_cars", "stanford-cars")

@@ -8,17 +8,17 @@ from typing import Any
 
 from PIL import Image
 
-from pipeline.datasets.downloads import explained_download
-from pipeline.datasets.fgvc_aircraft import ARCHIVE_FOLDER, list_fgvc_aircraft
+from pipeline.common.errors import UserError
 from pipeline.datasets.listing import ImageFolderReader, Listing, name_some, one_line
-from pipeline.datasets.published import (
+from pipeline.datasets.readers.downloads import explained_download
+from pipeline.datasets.readers.fgvc_aircraft import ARCHIVE_FOLDER, list_fgvc_aircraft
+from pipeline.datasets.readers.published import (
     ADVICE,
     Counts,
     build_listing,
     check_count,
     check_images_exist,
 )
-from pipeline.errors import UserError
 
 Splits = Mapping[str, Mapping[str, Any]]
 

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from shutil import disk_usage
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 STEP = 8  # pixels, between sizes that are proposed
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from pipeline.datasets.room import check_room, taken_room
-from pipeline.datasets.square_file import SquareFile
-from pipeline.errors import UserError
-from pipeline.files import write_aside
+from pipeline.common.errors import UserError
+from pipeline.common.files import write_aside
+from pipeline.datasets.store.disk_space import check_room, taken_room
+from pipeline.datasets.store.square_file import SquareFile
 
 FLUSH_SECONDS = 1.0
 CHECKED_ROWS = 256

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.lib.format import write_array_header_1_0
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 
 @dataclass(frozen=True)

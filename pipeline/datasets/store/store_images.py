@@ -21,12 +21,12 @@ from typing import Literal
 import PIL
 from PIL import UnidentifiedImageError
 
+from pipeline.common.errors import UserError
+from pipeline.common.resume import resume_key
 from pipeline.datasets.listing import Read, name_some, one_line
-from pipeline.datasets.partial import FileState, Written, open_partial
-from pipeline.datasets.square_file import SquareFile
-from pipeline.datasets.squares import large_images_allowed, to_square
-from pipeline.errors import UserError
-from pipeline.resume import resume_key
+from pipeline.datasets.store.decode import large_images_allowed, to_square
+from pipeline.datasets.store.partial import FileState, Written, open_partial
+from pipeline.datasets.store.square_file import SquareFile
 
 CHUNK_IMAGES = 16
 CHUNK_SECONDS = 0.3
@@ -116,7 +116,7 @@ def _key(paths: Sequence[str], read: Read, size: int) -> str:
         "size": size,
         "pillow": PIL.__version__,
     }
-    return resume_key(steering, [], ("datasets/*.py",))
+    return resume_key(steering, [], ("datasets/**/*.py",))
 
 
 def _source_state(read: Read, path: str) -> FileState | None:

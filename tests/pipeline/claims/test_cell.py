@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pipeline.artifacts import Prepared, SplitLogits
-from pipeline.cells import Cell, Pool, control, rows_to_logits, training_of
-from pipeline.claims_sections import CellSettings, Rate
-from pipeline.datasets.loaders import ImageSet, Preprocessing
-from pipeline.errors import UserError
-from pipeline.sections import Training
-from pipeline.training import Data
+from pipeline.claims.cell import Cell, training_of
+from pipeline.claims.controls import control
+from pipeline.claims.pool import Pool, rows_to_logits
+from pipeline.common.errors import UserError
+from pipeline.datasets.batches import ImageSet, Preprocessing
+from pipeline.params.claims_sections import CellSettings, Rate
+from pipeline.params.sections import Training
+from pipeline.training.fit import Data
 
 CLASSES, SMALLEST_CLASS = 3, 14  # of the pool
 TWELVE = Rate(images_per_class=12, steps=6)

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.assembly import compose_method, new_model, training_data
-from pipeline.cells import Cell, Pool, run_cell
-from pipeline.claims_sections import CellSettings, Rate
-from pipeline.compute import Compute
-from pipeline.datasets.loaders import evaluation_batches
-from pipeline.inference import predict
+from pipeline.claims.cell import Cell, run_cell
+from pipeline.claims.pool import Pool
+from pipeline.datasets.batches import evaluation_batches
 from pipeline.params import Params
-from pipeline.sections import Calibrate, Evaluate, FineTune, PrepareData, SourceModel
-from pipeline.source_predictions import find_temperature, learn_relationship
-from pipeline.training import fit
+from pipeline.params.claims_sections import CellSettings, Rate
+from pipeline.params.sections import Calibrate, Evaluate, FineTune, PrepareData, SourceModel
+from pipeline.sources.from_logits import find_temperature, learn_relationship
+from pipeline.training.compute import Compute
+from pipeline.training.fit import fit
+from pipeline.training.inference import predict
+from pipeline.training.methods import compose_method, new_model, training_data
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 CLASSES = 3

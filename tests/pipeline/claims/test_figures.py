@@ -13,9 +13,9 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pipeline.claims import summarise
-from pipeline.claims_plots import accuracy_by_rate, variant_differences
-from pipeline.plots import save_figure
+from pipeline.claims.figures import accuracy_by_rate, variant_differences
+from pipeline.claims.table import summarise
+from pipeline.report.figures import save_figure
 
 SIX = ("vanilla", "l2-sp", "delta", "bss", "stoch-norm", "co-tuning")
 VARIANTS = ("lambda 0", "direct uncalibrated", "co-tuning+bss")

@@ -16,7 +16,7 @@ from mlflow.entities import Run
 from tiny_grid import cell_runs, cells, names, numbers, values, write_artifacts
 
 from pipeline.artifacts import Store
-from pipeline.grid import cell_folder, run_cells
+from pipeline.claims.run_cells import cell_folder, run_cells
 
 pytestmark = pytest.mark.slow
 
@@ -25,8 +25,8 @@ SCRIPT = textwrap.dedent("""
     from pathlib import Path
     from pipeline import params
     from pipeline.artifacts import Store
-    from pipeline.claims_sections import CellSettings
-    from pipeline.grid import run_cells
+    from pipeline.params.claims_sections import CellSettings
+    from pipeline.claims.run_cells import run_cells
     from stages.fine_tune_cells import all_cells
 
     root, workers, csv = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]

@@ -10,17 +10,17 @@ from sharing import outputs, start
 from tiny_grid import cell_runs, cells, names, numbers, values, write_artifacts
 
 from pipeline.artifacts import Store, read_json
-from pipeline.cell_files import CellFiles
-from pipeline.cell_study import open_cell_study
-from pipeline.errors import UserError
-from pipeline.grid import cell_folder, run_cells
-from pipeline.storage import losses_explained
+from pipeline.claims.run_cells import cell_folder, run_cells
+from pipeline.claims.sharing_by_files import CellFiles
+from pipeline.claims.sharing_by_study import open_cell_study
+from pipeline.common.errors import UserError
+from pipeline.search.storage import losses_explained
 
 RUN = textwrap.dedent("""
     import sys
     from pathlib import Path
     from pipeline.artifacts import Store
-    from pipeline.grid import run_cells
+    from pipeline.claims.run_cells import run_cells
     from tiny_grid import cells, values
 
     root = Path(sys.argv[1])

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pipeline.claims import summarise
+from pipeline.claims.table import summarise
 
 ROWS = ("vanilla", "bss", "co-tuning", "direct")
 RATES = (20, 100)

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pipeline.claims import render, summarise
-from pipeline.claims_sections import CellSettings, Rate, TuneMethods
+from pipeline.claims.table import render, summarise
+from pipeline.params.claims_sections import CellSettings, Rate, TuneMethods
 
 METHODS = ("vanilla", "bss", "co-tuning")
 TUNING = TuneMethods(

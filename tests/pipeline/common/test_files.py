@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.files import content_hash, write_aside
+from pipeline.common.files import content_hash, write_aside
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:

@@ -4,14 +4,16 @@ The work is a shell command: a new process could not import a function of this f
 """
 
 import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.processes import run_in_processes
-from pipeline.storage import open_storage
+from pipeline.common.errors import UserError
+from pipeline.common.processes import is_alive, run_in_processes
+from pipeline.search.storage import open_storage
 
 WRITE_LATE = "sleep 0.3; echo $PPID > {}"
 
@@ -56,3 +58,14 @@ def test_what_the_user_can_mend_is_one_line_without_a_traceback(
 
 def test_no_work_is_no_failure() -> None:
     run()
+
+
+def test_a_process_is_dead_before_its_parent_knows() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert is_alive(os.getpid())
+    assert is_alive(process.pid)
+    process.send_signal(signal.SIGKILL)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert not is_alive(process.pid)
+    process.communicate()
+    assert not is_alive(process.pid)

@@ -9,7 +9,6 @@ import torch
 import torchvision
 from torch import nn
 
-from pipeline.backbones import split_classifier
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.cotuning.objectives import compose, vanilla
 from pipeline.cotuning.regularizers import (
@@ -22,6 +21,7 @@ from pipeline.cotuning.regularizers import (
     smallest_singular_values,
     stoch_norm,
 )
+from pipeline.sources.models import split_classifier
 
 CLASSES, BATCH = 3, 6
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

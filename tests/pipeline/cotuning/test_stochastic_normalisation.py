@@ -7,9 +7,9 @@ import timm
 import torch
 from torch import nn
 
-from pipeline.backbones import split_classifier
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.cotuning.regularizers import stoch_norm
+from pipeline.sources.models import split_classifier
 
 CLASSES = 3
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

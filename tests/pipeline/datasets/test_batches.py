@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional
 
-from pipeline.datasets.loaders import (
+from pipeline.datasets.batches import (
     ImageSet,
     Preprocessing,
     evaluation_batches,
@@ -118,7 +118,7 @@ def test_boxes_are_distributed_like_torchvisions(smallest: float) -> None:
 
 
 def test_a_box_that_never_fits_is_the_whole_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.datasets.loaders.CROP_ASPECT", (1.2, 4 / 3))
+    monkeypatch.setattr("pipeline.datasets.batches.CROP_ASPECT", (1.2, 4 / 3))
     assert torch.equal(random_boxes(5, generator(), 0.99), whole(5))
 
 

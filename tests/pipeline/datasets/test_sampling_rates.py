@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.datasets.sources import ImageFolderReader, Listing
+from pipeline.datasets.readers.registry import ImageFolderReader, Listing
 from pipeline.datasets.splits import build_manifest
 
 PAPER = (0.15, 0.3, 0.5, 1.0)

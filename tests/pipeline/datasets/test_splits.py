@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.datasets.sources import ImageFolderReader, Listing
+from pipeline.common.errors import UserError
+from pipeline.datasets.readers.registry import ImageFolderReader, Listing
 from pipeline.datasets.splits import SPLITS, build_manifest, drop_rows
-from pipeline.errors import UserError
 
 DEFAULTS: dict[str, Any] = {
     "images_per_class": None,

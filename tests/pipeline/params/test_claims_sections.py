@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from pipeline import params
-from pipeline.claims_sections import CellSettings, TuneMethods
-from pipeline.errors import UserError
-from pipeline.sections import L2SP, Bss, Delta, Peers, StochNorm
+from pipeline.common.errors import UserError
+from pipeline.params.claims_sections import CellSettings, TuneMethods
+from pipeline.params.sections import L2SP, Bss, Delta, Peers, StochNorm
 
 CLAIMS_FILE = Path(__file__).parents[2] / "experiments" / "claims" / "params.yaml"
 # The defaults of each method's own setting, as its authors and the libraries have them.

@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline import params
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 PROJECT_FILE = ROOT / "params.yaml"

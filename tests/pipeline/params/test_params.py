@@ -4,7 +4,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline import params
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 PROJECT_FILE = Path(__file__).parents[2] / "params.yaml"
 

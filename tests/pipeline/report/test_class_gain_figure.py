@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
-from pipeline.gain_plots import class_gain_panels
+from pipeline.report.class_gain_figure import class_gain_panels
 
 
 def gains_of(count: int) -> pd.DataFrame:

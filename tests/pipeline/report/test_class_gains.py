@@ -6,8 +6,8 @@ import pytest
 from scipy.stats import pearsonr, rankdata
 from sklearn.metrics import recall_score
 
-from pipeline.gains import class_gains, rank_correlation
-from pipeline.metrics import paired_difference
+from pipeline.report.class_gains import class_gains, rank_correlation
+from pipeline.report.metrics import paired_difference
 
 CLASSES = ["NA", "001", "ä", "without test image"]
 DIAGNOSTICS = {

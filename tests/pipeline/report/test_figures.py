@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline.cotuning.calibration import bin_confidences
-from pipeline.plots import (
+from pipeline.report.figures import (
     DPI,
     confusion_matrix,
     method_comparison,

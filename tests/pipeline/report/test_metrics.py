@@ -11,7 +11,7 @@ from scipy.stats import bootstrap
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from pipeline.cotuning.calibration import bin_confidences, expected_calibration_error
-from pipeline.metrics import (
+from pipeline.report.metrics import (
     METRICS,
     PairedDifference,
     bootstrap_intervals,

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from pipeline.artifacts import Best, Calibration
-from pipeline.findings import Findings
-from pipeline.metrics import METRICS, PairedDifference
 from pipeline.params import Params
-from pipeline.reporting import render_report, verdict
+from pipeline.report.metrics import METRICS, PairedDifference
+from pipeline.report.results import Results
+from pipeline.report.text import render_report, verdict
 
 BETTER = PairedDifference(0.022, 0.009, 0.035, 0.0012, 100, 144, 2000)
 WORSE = PairedDifference(-0.031, -0.045, -0.017, 1e-7, 144, 82, 2000)
@@ -17,14 +17,14 @@ NEITHER = PairedDifference(0.003, -0.008, 0.014, 0.58, 70, 76, 2000)
 PICTURES = {"comparison.png", "trials.png", "reliability.png", "relationship.png", "training.png"}
 
 
-def findings() -> Findings:
+def results() -> Results:
     labels = [0] * 8 + [1] * 9 + [0, 1] * 3
     splits = ["train"] * 17 + ["validation"] * 2 + ["test"] * 4
     values = dict.fromkeys(METRICS, 0.5) | {"intervals": {key: [0.4, 0.6] for key in METRICS}}
     epochs = {"epoch": [1, 2, 3], "validation_nll": [0.9, 0.6, 0.7], "kept": [False, True, False]}
     history = pd.DataFrame(epochs | {"validation_accuracy": [0.6, 0.72, 0.75]})
     trials = {"number": [0, 1, 2], "state": ["COMPLETE", "COMPLETE", "PRUNED"]}
-    return Findings(
+    return Results(
         params=Params(seed=7),
         classes=["cat", "a|b"],
         manifest=pd.DataFrame({"split": splits, "label": labels}),
@@ -85,7 +85,7 @@ def test_p_values_are_rounded(p: float, text: str) -> None:
 
 
 def test_the_answer_comes_first_with_its_grounds() -> None:
-    lines = render_report(findings()).splitlines()
+    lines = render_report(results()).splitlines()
     assert lines[0] == "# Did Co-Tuning help?"
     assert lines[2] == f"**{verdict(BETTER)}**"
     assert lines[4] == (
@@ -97,7 +97,7 @@ def test_the_answer_comes_first_with_its_grounds() -> None:
 
 
 def test_every_section_is_there_in_order() -> None:
-    text = render_report(findings())
+    text = render_report(results())
     headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
     assert headings == [
         *("Methods", "Tuning", "Calibration of the source model", "Relationship", "Diagnostics"),
@@ -109,7 +109,7 @@ def test_every_section_is_there_in_order() -> None:
 
 
 def test_without_a_difference_the_paired_section_is_left_out() -> None:
-    text = render_report(replace(findings(), differences={}))
+    text = render_report(replace(results(), differences={}))
     assert text.startswith("# Evaluation\n\nJudged on 4 test images")
     assert "beyond the noise" not in text
     assert "McNemar" not in text
@@ -117,59 +117,59 @@ def test_without_a_difference_the_paired_section_is_left_out() -> None:
 
 
 def test_the_methods_are_tabled_with_intervals_and_difference() -> None:
-    text = render_report(findings())
+    text = render_report(results())
     interval = "50.0% (40.0% to 60.0%) | 0.500 (0.400 to 0.600)"
     assert f"{interval} | 0.500 (0.400 to 0.600) | +2.2 points, p = 0.0012 |" in text
     assert "| baseline |" in text
 
 
 def test_the_winning_trial_is_the_best_complete_one() -> None:
-    text = render_report(findings())
+    text = render_report(results())
     assert "Trial 1 won: source weight 2.3, temperature 1.9; validation NLL 0.7000 nats" in text
     assert "lowest of 2 complete trials, 3 in all (vanilla, weight 0: 0.9000 nats)" in text
 
 
 def test_a_vanilla_trial_that_did_not_finish_is_said_so() -> None:
     best = Best(2.3, 1.9, 3, 0.7, None)
-    assert "(vanilla, weight 0: not finished)" in render_report(replace(findings(), best=best))
+    assert "(vanilla, weight 0: not finished)" in render_report(replace(results(), best=best))
 
 
 def test_vanilla_that_wins_the_search_is_said_twice() -> None:
-    text = render_report(replace(findings(), best=Best(0.0, 1.73, 3, 0.7, 0.7)))
+    text = render_report(replace(results(), best=Best(0.0, 1.73, 3, 0.7, 0.7)))
     assert "**Vanilla fine-tuning won the search**" in text
     assert "The source weight is 0: the model called co-tuning was trained as vanilla" in text
 
 
 def test_no_search_is_said_so() -> None:
     best = Best(2.3, 1.73, 0, None, None)
-    text = render_report(replace(findings(), best=best, trials=pd.DataFrame()))
+    text = render_report(replace(results(), best=best, trials=pd.DataFrame()))
     assert "No search ran (`tune.trials: 0`); taken from params.yaml: source weight 2.3" in text
 
 
 def test_a_temperature_on_the_bound_is_a_warning() -> None:
     calibration = Calibration(8.0, "source-validation", True, 1.25, 1.125, 0.25, 0.125)
-    text = render_report(replace(findings(), calibration=calibration))
+    text = render_report(replace(results(), calibration=calibration))
     assert "> **Warning:** the optimum lies on the bound" in text
     assert "Judged on the source validation images" in text
-    assert "lies on the bound" not in render_report(findings())
+    assert "lies on the bound" not in render_report(results())
 
 
 def test_calibration_is_shown_before_and_after() -> None:
-    text = render_report(findings())
+    text = render_report(results())
     assert "| T = 1 | 1.2500 | 0.2500 |\n| T = 1.73 | 1.1250 | 0.1250 |" in text
 
 
 def test_each_class_has_one_row_of_top_categories_with_pipes_escaped() -> None:
-    text = render_report(findings())
+    text = render_report(results())
     assert "| cat | tabby, tabby cat 60.0%; lynx 25.0% | 0.50 |" in text
     assert r"| a\|b | dingo 40.0% | 1.50 |" in text
 
 
 def test_diagnostics_warn() -> None:
-    assert r"> **Warning:** cat and a\|b have nearly the same row." in render_report(findings())
-    calm = replace(findings(), diagnostics=dict(findings().diagnostics) | {"warnings": []})
+    assert r"> **Warning:** cat and a\|b have nearly the same row." in render_report(results())
+    calm = replace(results(), diagnostics=dict(results().diagnostics) | {"warnings": []})
     assert "No warning." in render_report(calm)
 
 
 def test_the_kept_epoch_is_tabled() -> None:
-    assert "| vanilla | 2 of 3 | 0.6000 | 72.0% |" in render_report(findings())
+    assert "| vanilla | 2 of 3 | 0.6000 | 72.0% |" in render_report(results())

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from pipeline.artifacts import Best, Calibration
-from pipeline.explaining import seeing_why
-from pipeline.findings import Findings
 from pipeline.params import Params
+from pipeline.report.results import Results
+from pipeline.report.text_seeing_why import seeing_why
 
 
 def source_head(before: float, after: float, uniform: float) -> dict[str, Any]:
@@ -35,9 +35,9 @@ def gains_of(count: int) -> pd.DataFrame:
     )
 
 
-def findings(classes: int = 4) -> Findings:
+def results(classes: int = 4) -> Results:
     gains = gains_of(classes)
-    return Findings(
+    return Results(
         params=Params(),
         classes=gains["class"].tolist(),
         manifest=pd.DataFrame({"split": ["validation"] * 3 + ["test"], "label": 0}),
@@ -58,7 +58,7 @@ def findings(classes: int = 4) -> Findings:
     )
 
 
-def text_of(found: Findings) -> str:
+def text_of(found: Results) -> str:
     return "\n".join(seeing_why(found))
 
 
@@ -67,7 +67,7 @@ def rows_of(text: str) -> list[str]:
 
 
 def test_every_class_has_a_row_with_difference_and_interval() -> None:
-    rows = rows_of(text_of(findings()))
+    rows = rows_of(text_of(results()))
     assert len(rows) == 4
     assert rows[0] == (
         "| class 0 | 1,200 | 50.0% | 80.0% | +30.0 (+20.0 to +40.0) | 0.00 | not known |"
@@ -77,7 +77,7 @@ def test_every_class_has_a_row_with_difference_and_interval() -> None:
 
 @pytest.mark.parametrize(("classes", "listed"), [(20, 20), (21, 20), (200, 20)])
 def test_of_many_classes_only_both_ends_are_listed(classes: int, listed: int) -> None:
-    text = text_of(findings(classes))
+    text = text_of(results(classes))
     names = [row.split(" | ")[0] for row in rows_of(text)]
     assert len(names) == len(set(names)) == listed
     assert names[0] == "| class 0"
@@ -86,14 +86,14 @@ def test_of_many_classes_only_both_ends_are_listed(classes: int, listed: int) ->
 
 
 def test_classes_without_a_test_image_are_counted() -> None:
-    found = findings()
+    found = results()
     assert "left out" not in text_of(found)
     text = text_of(replace(found, classes=[*found.classes, "a", "b"]))
     assert "Classes without a test image, left out: 2." in text
 
 
 def test_a_rank_correlation_of_few_classes_says_little() -> None:
-    few, many = text_of(findings(4)), text_of(findings(200))
+    few, many = text_of(results(4)), text_of(results(200))
     assert "-1.00 with the entropy of R's row and -1.00 with the accuracy of g" in few
     assert "Over 3 classes that of unrelated quantities scatters" in few
     assert "deviation of 0.71, so this says little." in few
@@ -101,11 +101,11 @@ def test_a_rank_correlation_of_few_classes_says_little() -> None:
 
 
 def test_two_classes_have_no_rank_correlation() -> None:
-    assert "Too few classes, or too equal ones, for a rank correlation." in text_of(findings(2))
+    assert "Too few classes, or too equal ones, for a rank correlation." in text_of(results(2))
 
 
 def test_the_source_head_is_tabled_before_and_after_each_method() -> None:
-    text = text_of(findings())
+    text = text_of(results())
     assert "mean over the 3 validation images" in text
     rows = ["| before fine-tuning | 4.00 |", "| after vanilla | 5.00 |"]
     rows += ["| after co-tuning | 1.50 |", "| all categories equally likely | 3.00 |"]
@@ -123,7 +123,7 @@ def test_the_source_head_is_tabled_before_and_after_each_method() -> None:
 )
 def test_the_source_head_has_moved_or_has_not(after: float, moved: str, knows: str) -> None:
     heads = {"co-tuning": source_head(4.0, after, 3.0)}
-    text = text_of(replace(findings(), source_heads=heads))
+    text = text_of(replace(results(), source_heads=heads))
     assert f"**The source head {moved}** in co-tuning: from 4.00 to {after:.2f} nats, {knows}" in (
         text
     )
@@ -131,7 +131,7 @@ def test_the_source_head_has_moved_or_has_not(after: float, moved: str, knows: s
 
 
 def test_without_a_comparison_the_source_head_alone_is_shown() -> None:
-    text = text_of(replace(findings(), gains=pd.DataFrame()))
+    text = text_of(replace(results(), gains=pd.DataFrame()))
     assert "### The source head" in text
     assert "class-gains.png" not in text
     assert "Spearman" not in text
@@ -139,12 +139,12 @@ def test_without_a_comparison_the_source_head_alone_is_shown() -> None:
 
 def test_a_source_weight_of_zero_explains_nothing() -> None:
     best = Best(0.0, 1.9, 3, 0.7, 0.7)
-    text = text_of(replace(findings(), best=best, gains=pd.DataFrame()))
+    text = text_of(replace(results(), best=best, gains=pd.DataFrame()))
     assert "no method trained this head" in text
     assert "The source head has" not in text
 
 
 def test_without_co_tuning_there_is_no_such_section() -> None:
     heads = {"vanilla": source_head(4.0, 5.0, 3.0)}
-    found = replace(findings(), gains=pd.DataFrame(), source_heads=heads)
+    found = replace(results(), gains=pd.DataFrame(), source_heads=heads)
     assert text_of(found) == ""

@@ -13,14 +13,14 @@ import pytest
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sharing import kill_while_running, let_go, outputs, start, trials
 
-from pipeline.shared_trials import SharedTrials
-from pipeline.storage import open_storage
+from pipeline.search.shared_trials import SharedTrials
+from pipeline.search.storage import open_storage
 
 TAKE_ALL = textwrap.dedent("""
     import sys
     import optuna
-    from pipeline.shared_trials import SharedTrials
-    from pipeline.storage import open_storage
+    from pipeline.search.shared_trials import SharedTrials
+    from pipeline.search.storage import open_storage
 
     storage = open_storage(sys.argv[1])
     study = optuna.create_study(storage=storage, study_name="x", load_if_exists=True)
@@ -37,8 +37,8 @@ TAKE_ALL = textwrap.dedent("""
 TAKE_ONE = textwrap.dedent("""
     import sys, time
     import optuna
-    from pipeline.shared_trials import SharedTrials
-    from pipeline.storage import open_storage
+    from pipeline.search.shared_trials import SharedTrials
+    from pipeline.search.storage import open_storage
 
     storage = open_storage(sys.argv[1])
     study = optuna.create_study(storage=storage, study_name="x", load_if_exists=True)

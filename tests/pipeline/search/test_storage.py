@@ -7,14 +7,14 @@ import optuna
 import pytest
 from sharing import let_go, outputs, start
 
-from pipeline.errors import UserError
-from pipeline.storage import losses_explained, open_storage
+from pipeline.common.errors import UserError
+from pipeline.search.storage import losses_explained, open_storage
 
 SECRET = "hunter2"
 OPEN_WHEN_TOLD = textwrap.dedent("""
     import sys
     import optuna
-    from pipeline.storage import open_storage
+    from pipeline.search.storage import open_storage
 
     print("ready", flush=True)
     sys.stdin.readline()

@@ -2,7 +2,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from pipeline.search import (
+from pipeline.search.shared_trials import SharedTrials
+from pipeline.search.study import (
     SearchSpace,
     StudyPlace,
     finished_trials,
@@ -11,7 +12,6 @@ from pipeline.search import (
     trials_table,
     work_off,
 )
-from pipeline.shared_trials import SharedTrials
 
 SPACE = SearchSpace(2.3, 1.0, max_source_weight=5.0, max_temperature_factor=2.0)
 

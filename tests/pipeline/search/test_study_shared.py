@@ -8,15 +8,15 @@ import pytest
 from optuna.trial import TrialState
 from sharing import kill_while_running, let_go, outputs, start, trials
 
-from pipeline.search import SearchSpace, StudyPlace, open_study, trials_table, work_off
-from pipeline.shared_trials import FINISHED, SharedTrials
+from pipeline.search.shared_trials import FINISHED, SharedTrials
+from pipeline.search.study import SearchSpace, StudyPlace, open_study, trials_table, work_off
 
 SPACE = SearchSpace(2.3, 1.0, max_source_weight=5.0, max_temperature_factor=2.0)
 TRIALS = 7
 SEARCH = textwrap.dedent(f"""
     import sys, time
-    from pipeline.search import SearchSpace, StudyPlace, open_study, trials_table, work_off
-    from pipeline.shared_trials import SharedTrials
+    from pipeline.search.study import SearchSpace, StudyPlace, open_study, trials_table, work_off
+    from pipeline.search.shared_trials import SharedTrials
 
     space = SearchSpace(2.3, 1.0, max_source_weight=5.0, max_temperature_factor=2.0)
 

@@ -1,9 +1,9 @@
 import pytest
 from timm.data import ImageNetInfo
 
-from pipeline.backbones import IMAGENET_CATEGORIES
-from pipeline.categories import match_categories
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.sources.categories import match_categories
+from pipeline.sources.models import IMAGENET_CATEGORIES
 
 COLOURS = ("Red", "light green", "blue")
 

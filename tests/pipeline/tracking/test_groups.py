@@ -11,8 +11,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from pipeline.tracking import experiment_name
-from pipeline.tracking_groups import PARENT, group_run, grouped_run
+from pipeline.tracking.groups import PARENT, group_run, grouped_run
+from pipeline.tracking.runs import experiment_name
 
 GROUPS = ("fine-tune-cells", "20 images a class", "co-tuning")
 
@@ -126,7 +126,7 @@ def test_threads_that_make_a_group_at_once_share_it(project: Path) -> None:
 SCRIPT = textwrap.dedent("""
     import sys
     from pathlib import Path
-    from pipeline.tracking_groups import grouped_run
+    from pipeline.tracking.groups import grouped_run
     print("ready", flush=True)
     sys.stdin.readline()
     for seed in range(3):

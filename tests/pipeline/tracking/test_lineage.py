@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.lineage import lineage
+from pipeline.common.errors import UserError
+from pipeline.tracking.lineage import lineage
 
 
 def test_the_runs_of_one_pipeline_are_found_from_any_of_its_artifacts(stage, project):

@@ -8,9 +8,9 @@ import textwrap
 import pytest
 from mlflow import MlflowClient
 
-from pipeline import tracking
-from pipeline.errors import UserError
-from pipeline.files import content_hash
+from pipeline.common.errors import UserError
+from pipeline.common.files import content_hash
+from pipeline.tracking import runs
 
 
 def client(root):
@@ -56,15 +56,15 @@ def test_the_commit_and_dirtiness_are_tagged(stage, project):
 )
 def test_a_stage_that_fails_leaves_no_run_id_and_says_how_it_ended(project, error, status):
     folder = project / "data/tune"
-    with pytest.raises(error), tracking.stage_run(project, "tune", {}, [], folder) as run:
+    with pytest.raises(error), runs.stage_run(project, "tune", {}, [], folder) as run:
         raise error
     assert client(project).get_run(run.run_id).info.status == status
     assert not (folder / "run.json").exists()
 
 
 def test_a_nested_run_belongs_to_its_stage(project):
-    with tracking.stage_run(project, "tune", {}, [], project / "data/tune") as run:
-        joined = tracking.join_run(project, run.run_id)
+    with runs.stage_run(project, "tune", {}, [], project / "data/tune") as run:
+        joined = runs.join_run(project, run.run_id)
         with joined.nested("trial 0", {"source_weight": 2.3}) as trial:
             trial.log_metrics({"validation_nll": 0.5})
     child = client(project).get_run(trial.run_id)
@@ -76,9 +76,9 @@ def test_a_nested_run_belongs_to_its_stage(project):
 SCRIPT = textwrap.dedent("""
     import sys, time
     from pathlib import Path
-    from pipeline import tracking
+    from pipeline.tracking import runs
     root = Path(sys.argv[1])
-    with tracking.stage_run(root, sys.argv[2], {}, [], root / "data" / sys.argv[2]) as run:
+    with runs.stage_run(root, sys.argv[2], {}, [], root / "data" / sys.argv[2]) as run:
         print(run.run_id, flush=True)
         time.sleep(float(sys.argv[3]))
 """)
@@ -132,7 +132,7 @@ def lock(root):
 
 def test_a_locked_database_is_refused_before_the_work_in_one_line(stage, project, monkeypatch):
     stage("calibrate")
-    monkeypatch.setattr(tracking, "LOCK_PATIENCE", 1)
+    monkeypatch.setattr(runs, "LOCK_PATIENCE", 1)
     holder = lock(project)
     with pytest.raises(UserError, match="database is locked") as caught:
         stage("tune")
@@ -141,10 +141,10 @@ def test_a_locked_database_is_refused_before_the_work_in_one_line(stage, project
 
 
 def test_a_database_that_gets_locked_midway_does_not_cost_the_work(project, monkeypatch, caplog):
-    monkeypatch.setattr(tracking, "LOCK_PATIENCE", 1)
+    monkeypatch.setattr(runs, "LOCK_PATIENCE", 1)
     folder = project / "data/tune"
     folder.mkdir(parents=True)
-    with tracking.stage_run(project, "tune", {}, [], folder) as run:
+    with runs.stage_run(project, "tune", {}, [], folder) as run:
         holder = lock(project)
         run.log_metrics({"loss": 1.0}, step=1)
         holder.close()
@@ -161,7 +161,7 @@ def test_another_tracking_server_is_used_when_it_is_set(project, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other}")
     folder = project / "data/tune"
     folder.mkdir(parents=True)
-    with tracking.stage_run(project, "tune", {}, [], folder) as run:
+    with runs.stage_run(project, "tune", {}, [], folder) as run:
         pass
     assert not (project / "mlflow.db").exists()
     assert MlflowClient(f"sqlite:///{other}").get_run(run.run_id).info.status == "FINISHED"
@@ -172,6 +172,6 @@ def test_an_unreachable_server_is_refused_in_one_line(project, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with (
         pytest.raises(UserError, match="cannot be used"),
-        tracking.stage_run(project, "tune", {}, [], project),
+        runs.stage_run(project, "tune", {}, [], project),
     ):
         pass

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.compute import Compute, resolve_compute
+from pipeline.common.errors import UserError
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.cotuning.objectives import co_tuning, compose, vanilla
-from pipeline.errors import UserError
+from pipeline.training.compute import Compute, resolve_compute
 
 HAS_GPU = torch.cuda.is_available()
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from sharing import environment
 
-from pipeline.distributed import ALONE, Processes, joined_processes
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.training.distributed import ALONE, Processes, joined_processes
 
 SHARED = """
 import torch
-from pipeline.distributed import joined_processes
+from pipeline.training.distributed import joined_processes
 
 with joined_processes() as processes:
     mine = torch.arange(7)[processes.share(7)]
@@ -32,13 +32,13 @@ FIT = """
 import sys
 import torch
 from torch import nn
-from pipeline.assembly import compose_method, new_model
-from pipeline.backbones import SourceModel
-from pipeline.compute import Compute
-from pipeline.distributed import joined_processes
-from pipeline.datasets.loaders import ImageSet, Preprocessing
-from pipeline.sections import Peers, Training
-from pipeline.training import Data, fit
+from pipeline.training.methods import compose_method, new_model
+from pipeline.sources.models import SourceModel
+from pipeline.training.compute import Compute
+from pipeline.training.distributed import joined_processes
+from pipeline.datasets.batches import ImageSet, Preprocessing
+from pipeline.params.sections import Peers, Training
+from pipeline.training.fit import Data, fit
 from pathlib import Path
 
 methods, dropout, last_epoch = sys.argv[1].split(","), float(sys.argv[2]), int(sys.argv[3])

@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from pipeline.compute import Compute
+from pipeline.common.errors import UserError
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.cotuning.objectives import Objective, co_tuning, compose, vanilla
-from pipeline.datasets.loaders import ImageSet, Preprocessing, evaluation_batches, training_batches
-from pipeline.errors import UserError
-from pipeline.inference import predict, validate
-from pipeline.sections import Training
-from pipeline.training import EPOCHS_PER_SEED, Data, FitResult, fit
+from pipeline.datasets.batches import ImageSet, Preprocessing, evaluation_batches, training_batches
+from pipeline.params.sections import Training
+from pipeline.training.compute import Compute
+from pipeline.training.fit import EPOCHS_PER_SEED, Data, FitResult, fit
+from pipeline.training.inference import predict, validate
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 CLASSES, SOURCE = 3, 5

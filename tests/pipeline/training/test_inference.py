@@ -7,9 +7,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms import Compose, Lambda, Normalize, TenCrop, ToTensor
 
-from pipeline.compute import Compute
-from pipeline.datasets.loaders import ImageSet, Preprocessing, evaluation_batches
-from pipeline.inference import predict, predict_crops
+from pipeline.datasets.batches import ImageSet, Preprocessing, evaluation_batches
+from pipeline.training.compute import Compute
+from pipeline.training.inference import predict, predict_crops
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -5,12 +5,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.artifacts import Prepared
-from pipeline.assembly import compose_method, new_model, training_data
-from pipeline.backbones import SourceModel
-from pipeline.cells import Pool
-from pipeline.distributed import Processes
-from pipeline.errors import UserError
-from pipeline.sections import Peers, Training
+from pipeline.claims.pool import Pool
+from pipeline.common.errors import UserError
+from pipeline.params.sections import Peers, Training
+from pipeline.sources.models import SourceModel
+from pipeline.training.distributed import Processes
+from pipeline.training.methods import compose_method, new_model, training_data
 
 
 @pytest.fixture

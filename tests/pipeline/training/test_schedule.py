@@ -10,13 +10,13 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR
 
-from pipeline.compute import Compute
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.cotuning.objectives import vanilla
-from pipeline.datasets.loaders import ImageSet, Preprocessing
-from pipeline.schedule import Length, learning_rate_factor, training_length
-from pipeline.sections import Training
-from pipeline.training import Data, FitResult, Loop, fit
+from pipeline.datasets.batches import ImageSet, Preprocessing
+from pipeline.params.sections import Training
+from pipeline.training.compute import Compute
+from pipeline.training.fit import Data, FitResult, Loop, fit
+from pipeline.training.schedule import Length, learning_rate_factor, training_length
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 IMAGES = 26  # three batches of eight

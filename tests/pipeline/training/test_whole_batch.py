@@ -10,18 +10,18 @@ from sharing import environment
 from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
-from pipeline.distributed import ALONE, Processes
-from pipeline.errors import UserError
-from pipeline.whole_batch import over_processes
+from pipeline.common.errors import UserError
+from pipeline.training.distributed import ALONE, Processes
+from pipeline.training.whole_batch import over_processes
 
 SCRIPT = """
 import sys
 import torch
 from torch import nn
 from timm.layers.norm_act import BatchNormAct2d
-from pipeline.backbones import load_source_model
-from pipeline.distributed import joined_processes
-from pipeline.whole_batch import over_processes
+from pipeline.sources.models import load_source_model
+from pipeline.training.distributed import joined_processes
+from pipeline.training.whole_batch import over_processes
 
 torch.manual_seed(0)
 networks = {

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from layouts import COUNTS, THINGS, coco_70, edit_lines, write_lines
 
-from pipeline.datasets.coco_70 import PUBLISHED, list_coco_70
-from pipeline.datasets.published import ANY
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.datasets.readers.coco_70 import PUBLISHED, list_coco_70
+from pipeline.datasets.readers.published import ANY
 
 MINIATURE = COUNTS["coco-70"]
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from layouts import BIRDS, COUNTS, cub_200_2011, edit_lines, write_lines
 
-from pipeline.datasets.cub_200_2011 import PUBLISHED, list_cub_200_2011
-from pipeline.datasets.published import ANY
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.datasets.readers.cub_200_2011 import PUBLISHED, list_cub_200_2011
+from pipeline.datasets.readers.published import ANY
 
 MINIATURE = COUNTS["cub-200-2011"]
 FIRST = "001.Black_footed_Albatross/Black_footed_Albatross_0000_0.jpg"

@@ -4,8 +4,8 @@ import urllib.request
 
 import pytest
 
-from pipeline.datasets.downloads import explained_download
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.datasets.readers.downloads import explained_download
 
 
 @pytest.mark.usefixtures("no_network")

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.datasets.fashion_mnist import list_fashion_mnist
+from pipeline.common.errors import UserError
 from pipeline.datasets.listing import Listing
-from pipeline.datasets.published import ANY
-from pipeline.datasets.sources import list_source
-from pipeline.errors import UserError
+from pipeline.datasets.readers.fashion_mnist import list_fashion_mnist
+from pipeline.datasets.readers.published import ANY
+from pipeline.datasets.readers.registry import list_source
 
 
 def rows(listing: Listing) -> list[tuple[str, ...]]:

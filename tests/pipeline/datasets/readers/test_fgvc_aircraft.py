@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from layouts import AIRCRAFT, BANNER, COLOURS, COUNTS, SIZE, draw, edit_lines, fgvc_aircraft
 
-from pipeline.datasets.fgvc_aircraft import PUBLISHED, list_fgvc_aircraft
-from pipeline.datasets.published import ANY
-from pipeline.datasets.squares import to_square
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.datasets.readers.fgvc_aircraft import PUBLISHED, list_fgvc_aircraft
+from pipeline.datasets.readers.published import ANY
+from pipeline.datasets.store.decode import to_square
 
 MINIATURE = COUNTS["fgvc-aircraft"]
 FIRST = "data/images/0034309.jpg"

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from pipeline.datasets.sources import (
+from pipeline.common.errors import UserError
+from pipeline.datasets.readers.registry import (
     Listing,
     list_image_folder,
 )
-from pipeline.errors import UserError
 
 
 def save(root: Path, *paths: str) -> None:

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.backbones import IMAGENET_CATEGORIES
-from pipeline.categories import match_categories
-from pipeline.datasets.source_validation import add_source_validation, list_labelled_files
-from pipeline.datasets.sources import list_image_folder
+from pipeline.common.errors import UserError
+from pipeline.datasets.readers.registry import list_image_folder
+from pipeline.datasets.readers.source_validation import add_source_validation, list_labelled_files
 from pipeline.datasets.splits import build_manifest
-from pipeline.errors import UserError
+from pipeline.sources.categories import match_categories
+from pipeline.sources.models import IMAGENET_CATEGORIES
 
 
 def fill(root, folders, grey):

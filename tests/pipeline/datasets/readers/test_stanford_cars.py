@@ -6,9 +6,9 @@ import pytest
 from layouts import CARS, COUNTS, save_annotations, stanford_cars
 from scipy.io import savemat
 
-from pipeline.datasets.published import ANY
-from pipeline.datasets.stanford_cars import PUBLISHED, list_stanford_cars
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.datasets.readers.published import ANY
+from pipeline.datasets.readers.stanford_cars import PUBLISHED, list_stanford_cars
 
 MINIATURE = COUNTS["stanford-cars"]
 META, TRAIN = "devkit/cars_meta.mat", "devkit/cars_train_annos.mat"

@@ -8,12 +8,12 @@ from layouts import CARS, COLOURS, COUNTS, edit_lines, fgvc_aircraft, stanford_c
 from torchvision import datasets
 from torchvision_layouts import BUILDERS, LAND, MEALS, SCENES, TEXTURES
 
-from pipeline.datasets.published import ANY, Counts
-from pipeline.datasets.sources import PUBLISHED_SOURCES, list_source
-from pipeline.datasets.squares import to_square
-from pipeline.datasets.torchvision_sets import SETS, list_torchvision_set
-from pipeline.errors import UserError
-from pipeline.sections import SourceName
+from pipeline.common.errors import UserError
+from pipeline.datasets.readers.published import ANY, Counts
+from pipeline.datasets.readers.registry import PUBLISHED_SOURCES, list_source
+from pipeline.datasets.readers.torchvision_sets import SETS, list_torchvision_set
+from pipeline.datasets.store.decode import to_square
+from pipeline.params.sections import SourceName
 
 CLASSES = {
     "Flowers102": ("pink primrose", "hard-leaved pocket orchid", "canterbury bells"),

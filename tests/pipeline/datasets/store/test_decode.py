@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from pipeline.datasets.squares import to_square
+from pipeline.datasets.store.decode import to_square
 
 WHITE, RED = (255, 255, 255), (255, 0, 0)
 

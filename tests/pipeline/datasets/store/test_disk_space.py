@@ -3,15 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.datasets import room
-from pipeline.datasets.room import check_room, largest_fitting, stored_bytes, taken_room
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.datasets.store import disk_space
+from pipeline.datasets.store.disk_space import check_room, largest_fitting, stored_bytes, taken_room
 
 
 def refusal(patch: pytest.MonkeyPatch, folder: Path, free: int, **options: int) -> str:
     """What is said where 70,000 images of 256 pixels, 13.8 GB, do not fit."""
     usage = shutil.disk_usage(folder)._replace(free=free)
-    patch.setattr(room, "disk_usage", lambda folder: usage)
+    patch.setattr(disk_space, "disk_usage", lambda folder: usage)
     options = {"taken": 0, "count": 70_000, "size": 256, "least_size": 64} | options
     with pytest.raises(UserError) as caught:
         check_room(folder, **options)

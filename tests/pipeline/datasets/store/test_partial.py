@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.datasets.partial import RECORD, FileState, Partial, Written, open_partial
-from pipeline.datasets.square_file import SquareFile
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.datasets.store.partial import RECORD, FileState, Partial, Written, open_partial
+from pipeline.datasets.store.square_file import SquareFile
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (10, 4, 4, 3), dtype=np.uint8)
 STATE = FileState(100, 7)
@@ -160,7 +160,7 @@ def test_an_error_keeps_what_was_added_before(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from pipeline.datasets.partial import open_partial
+from pipeline.datasets.store.partial import open_partial
 
 with open_partial(Path(sys.argv[1]), "key", 10, 4, 4):
     print("open", flush=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.datasets.square_file import SquareFile
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.datasets.store.square_file import SquareFile
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 5, 5, 3), dtype=np.uint8)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.datasets import images
-from pipeline.datasets.images import store_images
-from pipeline.datasets.sources import ImageFolderReader
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.datasets.readers.registry import ImageFolderReader
+from pipeline.datasets.store import store_images as module
+from pipeline.datasets.store.store_images import store_images
 
 
 def store(root: Path, names: list[str], **options: Any) -> list[int]:
@@ -52,8 +52,8 @@ def test_several_processes_store_the_same(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / names[40]).write_bytes(b"")
     assert store(tmp_path, names, on_bad_image="skip") == [5, 40]
     alone = np.load(tmp_path / "out.npy")
-    monkeypatch.setattr(images, "POOL_SECONDS", 0.0)
-    monkeypatch.setattr(images, "CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "POOL_SECONDS", 0.0)
+    monkeypatch.setattr(module, "CHUNK_SECONDS", 0.0)
     steps: list[int] = []
     options = {"on_bad_image": "skip", "workers": 2, "on_progress": steps.append}
     assert store(tmp_path, names, **options) == [5, 40]

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.provenance import is_alive
+from pipeline.common.processes import is_alive
 
 # A script, since workers import what they run by name.
 SLOW_STORE = """
 import multiprocessing, os, signal, sys, time
 from pathlib import Path
 from PIL import Image
-from pipeline.datasets import images
+from pipeline.datasets.store import store_images
 
 class SlowReader:
     def __call__(self, path):
@@ -34,8 +34,8 @@ class SlowReader:
         return path
 
 if __name__ == "__main__":
-    images.POOL_SECONDS = 0.0
-    images.store_images(
+    store_images.POOL_SECONDS = 0.0
+    store_images.store_images(
         ["x"] * 2000, SlowReader(), Path("out.npy"), 8, work=Path("work"), least_size=8,
         on_bad_image="skip", workers=2, on_progress=lambda done: None,
     )
@@ -129,8 +129,8 @@ def write_large_png(path: Path, width: int, height: int) -> None:
 PEAK_MEMORY = r"""
 import re
 from pathlib import Path
-from pipeline.datasets.images import store_images
-from pipeline.datasets.sources import ImageFolderReader
+from pipeline.datasets.store.store_images import store_images
+from pipeline.datasets.readers.registry import ImageFolderReader
 
 root = Path.cwd()
 store_images(

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from torchvision_layouts import BUILDERS
 
-from pipeline.datasets.images import store_images
+from pipeline.common.errors import UserError
 from pipeline.datasets.listing import ImageFolderReader, Read
-from pipeline.datasets.source_validation import TwoFolderReader
-from pipeline.datasets.sources import list_source
-from pipeline.errors import UserError
+from pipeline.datasets.readers.registry import list_source
+from pipeline.datasets.readers.source_validation import TwoFolderReader
+from pipeline.datasets.store.store_images import store_images
 
 COUNT, BAD = 40, 17
 NAMES = [f"{index:02}.png" for index in range(COUNT)]

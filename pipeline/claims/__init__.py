@@ -1,0 +1,14 @@
+"""The claims table: cells (one training each), how processes and machines share them, the
+controls, and the table with its figures.
+"""
+
+__all__ = [
+    "cell",
+    "controls",
+    "figures",
+    "pool",
+    "run_cells",
+    "sharing_by_files",
+    "sharing_by_study",
+    "table",
+]

@@ -1,0 +1,107 @@
+"""The images that all cells of the claims table draw their samples from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pipeline.artifacts import Prepared, SplitLogits, Store
+from pipeline.common.errors import UserError
+from pipeline.datasets.listing import Listing
+from pipeline.datasets.splits import build_manifest
+from pipeline.params import Params
+from pipeline.sources.models import SourceModel, load_source_model
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What all cells draw from.
+
+    Attributes:
+        prepared: every image; train and validation together are what samples are drawn from.
+        logits: source logits by row of the images, [rows, source].
+    """
+
+    prepared: Prepared
+    logits: Tensor
+    source: SourceModel
+
+    def draw(self, images_per_class: int, val_fraction: float, seed: int) -> Prepared:
+        """A sample with its own split into training and validation; the test images are kept.
+
+        Raises:
+            UserError: the pool has fewer images of a class.
+        """
+        manifest, classes = self.prepared.manifest, self.prepared.classes
+        manifest = manifest[manifest["split"].isin(["train", "validation", "test"])]
+        test = manifest["split"] == "test"
+        smallest = int(manifest.loc[~test, "label"].value_counts().min())
+        if smallest < images_per_class:
+            raise UserError(
+                f"a sample of {images_per_class} images a class was asked for, the pool has "
+                f"{smallest} of one; raise prepare_data.images_per_class or lower the rate"
+            )
+        samples = pd.DataFrame(
+            {
+                "split": test.map({True: "test", False: "train"}),
+                "class_name": manifest["label"].map(dict(enumerate(classes))),
+                "path": manifest["path"],
+            }
+        )
+        drawn = build_manifest(
+            Listing(samples, tuple(classes), _Unread()),
+            images_per_class=images_per_class,
+            val_fraction=val_fraction,
+            test_fraction=val_fraction,
+            test_limit=None,
+            seed=seed,
+        )
+        rows = dict(zip(manifest["path"], manifest["row"], strict=True))
+        drawn["row"] = drawn["path"].map(rows)
+        return Prepared(drawn, classes, [], self.prepared.images)
+
+    def split_logits(self, sample: Prepared) -> dict[str, SplitLogits]:
+        """The source logits of a sample's training and validation images."""
+        splits = {}
+        for name in ("train", "validation"):
+            images = sample.split(name)
+            rows = torch.from_numpy(images.rows)
+            splits[name] = SplitLogits(self.logits[rows], torch.from_numpy(images.labels), rows)
+        return splits
+
+
+class _Unread:
+    """The images of a pool are decoded already."""
+
+    def __call__(self, path: str) -> Any:
+        raise NotImplementedError
+
+    def locate(self, path: str) -> str:
+        return path
+
+
+def rows_to_logits(splits: dict[str, SplitLogits], images: int) -> Tensor:
+    """Logits of extract-logits by row of the images, [images, source]; NaN where there are none."""
+    source = next(iter(splits.values())).logits.shape[1]
+    logits = torch.full((images, source), float("nan"))
+    for split in splits.values():
+        logits[split.rows] = split.logits
+    return logits
+
+
+def pool_files(store: Store) -> list[Path]:
+    """The artifacts that cells draw from."""
+    return [
+        store.require("prepare-data", "manifest.csv"),
+        store.require("prepare-data", "images.npy"),
+        store.require("extract-logits", "logits.safetensors"),
+    ]
+
+
+def load_pool(store: Store, params: Params) -> Pool:
+    prepared = store.load_prepared()
+    logits = rows_to_logits(store.load_logits(), len(prepared.images))
+    return Pool(prepared, logits, load_source_model(**params.source_model.model_dump()))

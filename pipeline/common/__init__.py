@@ -1,0 +1,5 @@
+"""What every room stands on and no number comes from: errors for the user, files that are whole
+or not there, progress bars, processes, the project's folder, and keys to resume work by.
+"""
+
+__all__ = ["errors", "files", "launch", "processes", "progress", "project", "resume"]

@@ -1,0 +1,8 @@
+"""params.yaml as frozen, typed sections, one a stage; anything unknown or ill-typed is refused.
+
+The main pipeline's sections are in `sections`, those of the claims table in `claims_sections`.
+"""
+
+from pipeline.params.loading import Params, check_method, load, write_overlaid
+
+__all__ = ["Params", "check_method", "claims_sections", "load", "sections", "write_overlaid"]

@@ -1,0 +1,14 @@
+"""How good the methods are and whether they differ: metrics, comparison, figures, and the
+report's text.
+"""
+
+__all__ = [
+    "class_gain_figure",
+    "class_gains",
+    "figures",
+    "markdown",
+    "metrics",
+    "results",
+    "text",
+    "text_seeing_why",
+]

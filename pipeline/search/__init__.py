@@ -1,0 +1,5 @@
+"""Optuna: the search of the stage tune, trials that processes and machines share, and the
+storage that they share them in.
+"""
+
+__all__ = ["shared_trials", "storage", "study"]

@@ -1,0 +1,5 @@
+"""Pre-trained source models: their weights, the cut between features and head, the names of
+their categories, and what is learned from their logits (temperature, relationship).
+"""
+
+__all__ = ["categories", "from_logits", "models"]
