@@ -10,7 +10,7 @@ from pipeline.common.errors import UserError
 from pipeline.params.claims_sections import CellSettings, TuneMethods
 from pipeline.params.sections import L2SP, Bss, Delta, Peers, StochNorm
 
-CLAIMS_FILE = Path(__file__).parents[2] / "experiments" / "claims" / "params.yaml"
+CLAIMS_FILE = Path(__file__).parents[3] / "experiments" / "claims" / "params.yaml"
 # The defaults of each method's own setting, as its authors and the libraries have them.
 FIRST_CLASS_DEFAULTS = {
     "l2-sp": ("peers.l2_sp.strength", Peers(l2_sp=L2SP(strength=0.01))),

@@ -6,7 +6,7 @@ from ruamel.yaml import YAML
 from pipeline import params
 from pipeline.common.errors import UserError
 
-PROJECT_FILE = Path(__file__).parents[2] / "params.yaml"
+PROJECT_FILE = Path(__file__).parents[3] / "params.yaml"
 
 
 def load(tmp_path, text, *overrides):
