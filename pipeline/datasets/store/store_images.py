@@ -1,8 +1,7 @@
 """Decode every image once and keep it as a small square in one memory-mapped file.
 
-Storing 70,000 images takes minutes to hours, so what is stored is gone on with after a kill. All
-that takes is a mark for each row: whatever else decides the pixels, the state of every image's
-file included, is in the name of the file in the making.
+Storing 70,000 images takes minutes to hours, so it is gone on with after a kill. All that takes is
+a mark for each row, the state of the image's file; what else decides the pixels is in the name.
 """
 
 import functools
@@ -37,6 +36,7 @@ from pipeline.datasets.store.disk_space import check_room, copy_rows, lay_out, w
 CHUNK_IMAGES = 16
 # Starting processes costs seconds: fewer than these, of work for one process, are not worth it.
 POOL_SECONDS = 15.0
+NO_FILE = (-1, -1)
 
 # Rows and paths; how many images were tried, and unreadable rows with the reason.
 Chunk = Sequence[tuple[int, str]]
@@ -60,7 +60,7 @@ def store_images(
     """Write all images as squares into a .npy file, uint8 [N, size, size, 3], row for row.
 
     The file appears when it is whole. What was stored before a kill or an error is not decoded
-    again, unless the file of any image has another size or modification time since; unreadable
+    again, unless the file of the image has another size or modification time since; unreadable
     images are tried again. Images of up to 256 megapixels are decoded.
 
     Args:
@@ -82,17 +82,18 @@ def store_images(
         UserError: images cannot be read (with "stop", or with "skip" all of them), the disk has
             too little room, a process was killed, or another one is at work in `work`.
     """
-    work.mkdir(parents=True, exist_ok=True)
     with _lock(work):
         squares = _begin(work, _key(paths, read, size), len(paths), size, least_size)
         bad = sorted(_store_unfinished(paths, read, squares, workers, on_progress))
         if bad and (on_bad_image == "stop" or len(bad) == len(paths)):
             raise _unreadable(bad, paths, read)
-        _move(squares, destination)
-    return [row for row, _ in bad]
+        left_out = [row for row, _ in bad]
+        _move(squares, np.delete(np.arange(len(paths)), left_out), destination)
+    return left_out
 
 
 def _lock(work: Path) -> AcquireReturnProxy:
+    work.mkdir(parents=True, exist_ok=True)
     try:
         return FileLock(work / "lock").acquire(timeout=0)
     except Timeout:
@@ -102,10 +103,9 @@ def _lock(work: Path) -> AcquireReturnProxy:
 
 
 def _key(paths: Sequence[str], read: Read, size: int) -> str:
-    """Of all that decides the pixels."""
+    """Of all that decides the pixels but the image files."""
     steering = {
         "paths": list(paths),
-        "files": [_file_state(Path(read.locate(path))) for path in paths],
         "reader": pickle.dumps(read).hex(),
         "size": size,
         "pillow": PIL.__version__,
@@ -113,13 +113,13 @@ def _key(paths: Sequence[str], read: Read, size: int) -> str:
     return resume_key(steering, [], ("datasets/**/*.py",))
 
 
-def _file_state(located: Path) -> tuple[int, int] | None:
+def _file_state(located: Path) -> tuple[int, int]:
     """Size and time of the last change, in ns, of a file; of <file>#<index> those of <file>."""
     for file in (located, located.with_name(located.name.rpartition("#")[0] or located.name)):
         with suppress(OSError):
             state = file.stat()
             return state.st_size, state.st_mtime_ns
-    return None
+    return NO_FILE
 
 
 def _begin(work: Path, key: str, count: int, size: int, least_size: int) -> Path:
@@ -134,14 +134,14 @@ def _begin(work: Path, key: str, count: int, size: int, least_size: int) -> Path
         check_room(work, count, size, least_size)
         with writing(squares), write_aside(squares) as aside:
             # First: squares that are there have marks.
-            _marks(squares).write_bytes(bytes(count))
+            np.zeros((count, 2), np.int64).tofile(_marks(squares))
             lay_out(aside, count, size)
     return squares
 
 
 def _marks(squares: Path) -> Path:
-    """The file with one byte for each row: whether it is finished."""
-    return squares.with_suffix(".done")
+    """The file with the state, for each row, that the image's file had; 0 where not finished."""
+    return squares.with_suffix(".marks")
 
 
 def _store_unfinished(
@@ -152,7 +152,9 @@ def _store_unfinished(
     on_progress: Callable[[int], None],
 ) -> list[tuple[int, str]]:
     """Store what is not stored yet; returns unreadable rows with the reason."""
-    done = np.fromfile(_marks(squares), np.bool_)
+    marks = np.fromfile(_marks(squares), np.int64).reshape(-1, 2)
+    states = [_file_state(Path(read.locate(path))) for path in paths]
+    done = (marks == states).all(axis=1)
     if finished := int(done.sum()):
         log.info("prepare-data: %d of %d images are finished", finished, len(paths))
         on_progress(finished)
@@ -211,9 +213,11 @@ def _store_chunk(read: Read, path: Path, images: Chunk) -> Tried:
     bad = []
     # Opened anew for each chunk: the touched pages of a map count as the process's memory.
     squares = open_memmap(path, "r+")
-    done = np.memmap(_marks(path), np.bool_, "r+")
+    marks = np.memmap(_marks(path), np.int64, "r+", shape=(len(squares), 2))
     with large_images_allowed():
         for row, name in images:
+            # Before decoding: a file that changes meanwhile is then known to have changed.
+            state = _file_state(Path(read.locate(name)))
             try:
                 with read(name) as image:
                     square = to_square(image, squares.shape[1])
@@ -222,7 +226,7 @@ def _store_chunk(read: Read, path: Path, images: Chunk) -> Tried:
                 bad.append((row, reason(error)))
             else:
                 squares[row] = square
-                done[row] = True
+                marks[row] = state
     return len(images), bad
 
 
@@ -235,13 +239,12 @@ def _unreadable(bad: Sequence[tuple[int, str]], paths: Sequence[str], read: Read
     )
 
 
-def _move(squares: Path, destination: Path) -> None:
-    """Give the finished rows their final name, which may be on another disk."""
-    done = np.fromfile(_marks(squares), np.bool_)
+def _move(squares: Path, rows: np.ndarray, destination: Path) -> None:
+    """Give some rows their final name, which may be on another disk."""
     with writing(destination), write_aside(destination) as aside:
-        if done.all():
+        if len(rows) == len(np.load(squares, mmap_mode="r")):
             shutil.move(squares, aside)
         else:
-            copy_rows(squares, np.flatnonzero(done), aside)
+            copy_rows(squares, rows, aside)
     squares.unlink(missing_ok=True)
     _marks(squares).unlink()
