@@ -1,10 +1,10 @@
 """The pipeline as a user runs it: dvc and cot in processes of their own, on a folder of images."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 from ruamel.yaml import YAML
+from sharing import Started
+from work import cot
 
 ROOT = Path(__file__).parents[1]
 COLOURS = {"brick": (200, 60, 40), "grass": (60, 160, 50), "night sky": (20, 20, 60)}
@@ -52,6 +54,12 @@ def write_params(project, changes):
 
 def call(project, *command):
     return subprocess.run(command, cwd=project, capture_output=True, text=True)
+
+
+def start(project, *arguments, holds=False):
+    """Call the command; what it prints is then in the file `messages`."""
+    messages = project / "messages"
+    return Started(cot, project, messages, arguments, None, holds)
 
 
 def executed(output):
@@ -144,9 +152,10 @@ def test_a_touched_module_changes_the_stages_that_import_it(edited):
 
 def test_a_new_learning_rate_runs_fine_tuning_and_what_follows(edited):
     write_params(edited, {"fine_tune": {"learning_rate": 0.002}})
-    result = call(edited, "dvc", "repro")
+    result = call(edited, "dvc", "repro", "evaluate@vanilla")
     assert result.returncode == 0, result.stderr
-    assert executed(result.stdout) == {"fine-tune", "evaluate", "report"}
+    assert executed(result.stdout) == {"fine-tune", "evaluate"}
+    assert {"fine-tune", "report"} == changed_stages(edited)
 
 
 def test_each_stage_has_its_run_found_from_any_artifact(finished):
@@ -154,7 +163,8 @@ def test_each_stage_has_its_run_found_from_any_artifact(finished):
     last = json.loads((finished / "data/report/run.json").read_text())["run_id"]
     assert client.get_run(last).data.tags["stage"] == "report"
     for artifact in ("data/calibrate/calibration.json", "data/evaluate/co-tuning/metrics.json"):
-        lines = call(finished, "cot", "runs", artifact).stdout.splitlines()
+        assert start(finished, "runs", artifact).end() == 0
+        lines = (finished / "messages").read_text().splitlines()
         names = {line.split()[-1] for line in lines}
         assert {"prepare-data", "extract-logits", "tune", "evaluate@co-tuning", "report"} <= names
 
@@ -174,15 +184,14 @@ def test_the_same_stage_gives_the_same_bytes(finished):
         path = finished / "data" / stage / name
         kept[path] = path.read_bytes()
         path.unlink()
-        assert call(finished, "cot", "stage", stage).returncode == 0
+        assert start(finished, "stage", stage).end() == 0
     assert all(path.read_bytes() == content for path, content in kept.items())
 
 
 def test_passing_values_through_needs_no_trial(finished):
     path = finished / "data/tune/best.json"
     kept = path.read_text()
-    result = call(finished, "cot", "stage", "tune", "--set", "tune.trials=0")
-    assert result.returncode == 0, result.stderr
+    assert start(finished, "stage", "tune", "--set", "tune.trials=0").end() == 0
     best = json.loads(path.read_text())
     assert (best["source_weight"], best["trials"]) == (2.3, 0)
     path.write_text(kept)
@@ -191,39 +200,26 @@ def test_passing_values_through_needs_no_trial(finished):
 def test_the_number_of_crops_reaches_the_metrics(finished):
     path = finished / "data/evaluate/vanilla/metrics.json"
     ten = path.read_text()
-    command = ("cot", "stage", "evaluate", "--method", "vanilla", "--set", "evaluate.crops=1")
-    assert call(finished, *command).returncode == 0
+    arguments = ("stage", "evaluate", "--method", "vanilla", "--set", "evaluate.crops=1")
+    assert start(finished, *arguments).end() == 0
     assert json.loads(path.read_text())["nll"] != json.loads(ten)["nll"]
 
 
-def test_workers_share_the_trials(finished):
-    result = call(
-        finished, "cot", "stage", "tune", "--workers", "2",
-        "--set", "tune.trials=3", "--set", "tune.epochs=1",
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    trials = pd.read_csv(finished / "data/tune/trials.csv")
-    assert trials["state"].isin(["COMPLETE", "PRUNED"]).sum() >= 3
-    assert {0.0, 2.3} <= set(trials["source_weight"])
-
-
+@pytest.mark.processes
 def test_fine_tuning_goes_on_where_it_was_interrupted(finished):
-    command = ["cot", "stage", "fine-tune", "--method", "co-tuning", "--set", "fine_tune.epochs=16"]
+    arguments = ("stage", "fine-tune", "--method", "co-tuning")
     model = finished / "data/fine-tune/co-tuning/model.safetensors"
-    assert subprocess.run(command, cwd=finished).returncode == 0
     expected = model.read_bytes()
     model.unlink()
 
-    process = subprocess.Popen(command, cwd=finished, stderr=subprocess.PIPE, text=True)
-    checkpoints = finished / ".work/fine-tune/co-tuning"
-    while not list(checkpoints.glob("[!.]*.pt")):
-        time.sleep(0.05)
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    assert process.wait() == 130
-    assert "Interrupted" in process.stderr.read()
+    process = start(finished, *arguments, holds=True)
+    process.says()
+    os.kill(process.process.pid, signal.SIGINT)
+    assert process.end() == 130
+    assert (finished / "messages").read_text() == "Interrupted; run it again to go on.\n"
     assert not model.exists()
+    (checkpoint,) = (finished / ".work/fine-tune/co-tuning").iterdir()
 
-    assert subprocess.run(command, cwd=finished).returncode == 0
+    assert start(finished, *arguments).end() == 0
     assert model.read_bytes() == expected
-    assert not list(checkpoints.iterdir())
+    assert not checkpoint.exists()

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,8 @@ CELL_CODE = (
     *("claims/cell.py", "claims/controls.py", "claims/pool.py"),
     *("datasets/splits.py", "report/metrics.py"),
 )
+
+Run = Callable[[Cell, Pool, Params, Compute], Result]
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ def run_cells(
     stage: str,
     workers: int,
     storage: str | None = None,
+    run: Run = run_cell,
 ) -> pd.DataFrame:
     """Run what is not finished yet; a row a cell, in the order of the cells.
 
@@ -67,6 +70,7 @@ def run_cells(
         workers: processes. On a CPU each computes with one thread, so that neither their number
             nor another call changes a bit of the result.
         storage: where machines share the cells, as `pipeline.search.storage.open_storage` takes it.
+        run: what is done with a cell; the processes import it.
 
     Raises:
         UserError: the storage cannot be opened, or a process failed.
@@ -77,7 +81,7 @@ def run_cells(
     log.info("%s: %d of %d cells are finished", stage, len(cells) - len(missing), len(cells))
     if missing:
         workers = min(workers, len(missing))
-        arguments = (store.root, params, missing, stage, folder, storage)
+        arguments = (store.root, params, missing, stage, folder, storage, run)
         run_in_processes(_work, [arguments] * workers, f"cot stage {stage}")
     return pd.DataFrame(shelf.results(cells))
 
@@ -99,6 +103,7 @@ class Worker:
     folder: Path
     pool: Pool
     compute: Compute
+    run: Run
 
     def __call__(self, cell: Cell) -> Result:
         begin = time.perf_counter()
@@ -110,7 +115,7 @@ class Worker:
         groups = (self.stage, f"{cell.rate.images_per_class} images a class", cell.row)
         logged = cell.settings.model_dump() | {"steps": cell.rate.steps, "seed": cell.seed}
         with grouped_run(self.root, self.folder.name, groups, f"seed {cell.seed}", logged) as run:
-            result = run_cell(cell, self.pool, self.params, self.compute)
+            result = self.run(cell, self.pool, self.params, self.compute)
             numbers = {
                 name: value
                 for name, value in result.items()
@@ -127,12 +132,13 @@ def _work(
     stage: str,
     folder: Path,
     storage: str | None,
+    run: Run,
 ) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("pipeline").setLevel(logging.INFO)
     torch.set_num_threads(1)
     compute = resolve_compute(params.compute.device, params.compute.precision)
-    worker = Worker(root, params, stage, folder, load_pool(Store(root), params), compute)
+    worker = Worker(root, params, stage, folder, load_pool(Store(root), params), compute, run)
     shelf = _open_shelf(folder, stage, storage)
     with losses_explained(f"cot stage {stage}"):
         while missing := shelf.missing(cells):

@@ -1,4 +1,10 @@
-"""Trials of one Optuna study that processes take turns at, on one machine or on many."""
+"""Trials of one Optuna study that processes take turns at, on one machine or on many.
+
+Optuna 5.0 does not do this: fail_stale_trials passes over every JournalStorage (no BaseHeartbeat)
+and over trials killed before their first beat, and has a grace period on the same machine too. Of
+trials that RetryHeartbeatStaleTrialCallback queues, RDBStorage.set_trial_state_values lets two
+processes start one in SQLite. MaxTrialsCallback counts what is finished: machines overrun a budget.
+"""
 
 import logging
 import threading
@@ -30,8 +36,7 @@ class SharedTrials:
 
     A claim is a new trial in which its process is written, and it counts only if the trials with
     lower numbers leave room for it. Creating a trial is atomic in databases and in journals and
-    numbers them in one order for all; starting one that was queued is not (SQLite lets two
-    processes start it).
+    numbers them in one order for all.
 
     Args:
         study: of which every process has its own object.

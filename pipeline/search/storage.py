@@ -104,8 +104,8 @@ def _open_database(place: str) -> BaseStorage:
         options["connect_args"] = {"timeout": SECONDS_FOR_A_LOCK}
     try:
         engine = sqlalchemy.create_engine(url, **options)
-        with engine.connect():
-            pass
+        with engine.connect() as connection:
+            sqlalchemy.inspect(connection).get_table_names()
         engine.dispose()
         return _with_tables(url, options)
     except NoSuchModuleError:

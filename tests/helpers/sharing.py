@@ -1,17 +1,97 @@
-"""Processes that share trials, started together, watched, and killed where it harms nobody else."""
+"""Processes that tests start, hear from, and let go on or kill at a moment that both know of."""
 
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
 
 import optuna
-import psutil
+from optuna.storages.journal import JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.search.storage import open_storage
+
+PATIENCE = 300.0  # seconds; ends what would wait for ever, and is far from what any wait takes
+
+# Forked from a server that has imported once what takes seconds. Each process would import pytest
+# too, as the program that started it.
+FORKING = multiprocessing.get_context("forkserver")
+FORKING.set_forkserver_preload(["pytest", "stages.tune", "stages.fine_tune_cells"])
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command does before such imports
+
+
+class Started:
+    """A process that calls `work`, which it can import, with its end of a pipe and the arguments.
+
+    It leads a group with the processes that it starts, and ends with the tests.
+    """
+
+    def __init__(self, work: Callable[..., None], *arguments: object) -> None:
+        self.line, theirs = FORKING.Pipe()
+        self.process = FORKING.Process(target=_lead, args=(work, theirs, *arguments), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def says(self) -> Any:
+        """What it sends next."""
+        assert self.line.poll(PATIENCE), "it says nothing"
+        return self.line.recv()
+
+    def go_on(self) -> None:
+        self.line.send("go on")
+
+    def end(self) -> int | None:
+        """How it ended, once it has."""
+        self.process.join(PATIENCE)
+        return self.process.exitcode
+
+    def kill(self, place: str = "sqlite://") -> None:
+        """Kill it with those that it started, while none of them writes to the storage."""
+        # The lock of a journal outlives a process, that of a database does not.
+        lock = None if "://" in place else JournalFileOpenLock(place)
+        if lock:
+            lock.acquire()
+        os.killpg(self.process.pid, signal.SIGKILL)
+        assert self.end() == -signal.SIGKILL
+        if lock:
+            lock.release()
+
+
+def _lead(work: Callable[..., None], *arguments: object) -> None:
+    os.setsid()
+    multiprocessing.current_process().daemon = False  # which could start none
+    work(*arguments)
+
+
+def meet(line: Connection, at: object = "ready") -> None:
+    """Say where this process is, and wait for the word."""
+    line.send(at)
+    line.recv()
+
+
+def let_go(*started: Started) -> None:
+    """Let processes that meet go on at the same moment."""
+    for one in started:
+        assert one.says() == "ready"
+    for one in started:
+        one.go_on()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it does not come true"
+        time.sleep(0.02)
+
+
+def trials(place: str, name: str, *states: TrialState) -> list[FrozenTrial]:
+    """Those of a study."""
+    study = optuna.load_study(storage=open_storage(place), study_name=name)
+    return study.get_trials(states=states or None)
 
 
 def environment() -> dict[str, str]:
@@ -19,68 +99,3 @@ def environment() -> dict[str, str]:
     given = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     given.pop("MLFLOW_TRACKING_URI", None)
     return given
-
-
-def start(script: str, *arguments: object) -> subprocess.Popen[str]:
-    """Run a script in a process of its own, which leads a group with its workers."""
-    return subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env=environment(),
-    )
-
-
-def let_go(*processes: subprocess.Popen[str]) -> None:
-    """Let scripts that wrote `ready` go on at the same moment."""
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("now\n")
-        process.stdin.flush()
-
-
-def outputs(*processes: subprocess.Popen[str]) -> list[str]:
-    """What each wrote, once all have ended well."""
-    answers = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(processes), answers
-    return [answer[0] for answer in answers]
-
-
-def trials(place: str, name: str, *states: TrialState) -> list[FrozenTrial]:
-    """Those of a study, none where it does not exist yet."""
-    try:
-        study = optuna.load_study(storage=open_storage(place), study_name=name)
-    except KeyError:
-        return []
-    return study.get_trials(states=states or None)
-
-
-def kill_while_running(process: subprocess.Popen[str], place: str, name: str) -> FrozenTrial:
-    """Kill a process, with its workers, that is at a trial and not just writing; the trial."""
-    file = place.removeprefix("sqlite:///")
-    while True:
-        assert process.poll() is None, "it ended before it could be killed"
-        if trials(place, name, TrialState.RUNNING):
-            _stop(process.pid)
-            is_writing = any(Path(file + end).exists() for end in (".lock", "-journal"))
-            if not is_writing and (running := trials(place, name, TrialState.RUNNING)):
-                os.killpg(process.pid, signal.SIGKILL)
-                process.communicate(timeout=60)
-                return running[0]
-            os.killpg(process.pid, signal.SIGCONT)
-        time.sleep(0.1)
-
-
-def _stop(group: int) -> None:
-    os.killpg(group, signal.SIGSTOP)
-    leader = psutil.Process(group)
-    members = [leader, *leader.children(recursive=True)]
-    ended = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
-    while not all(member.status() in ended for member in members):
-        time.sleep(0.01)

@@ -1,17 +1,27 @@
 """Cells of the claims table that take seconds: six, and the artifacts that they draw from."""
 
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import Queue
+from threading import Event
 
 import numpy as np
 import pandas as pd
 import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from sharing import PATIENCE
 
 from pipeline import params
 from pipeline.artifacts import SplitLogits, Store
-from pipeline.claims.cell import Cell
+from pipeline.claims.cell import Cell, Result, run_cell
+from pipeline.claims.pool import Pool, load_pool
+from pipeline.claims.run_cells import run_cells
 from pipeline.params.claims_sections import CellSettings
+from pipeline.training.compute import Compute
 from stages.fine_tune_cells import all_cells
 
 PARAMS = """
@@ -20,7 +30,7 @@ source_model: {input_size: 32}
 prepare_data: {stored_size: 36, val_fraction: 0.25}
 fine_tune: {batch_size: 8}
 fine_tune_cells:
-  rates: [{images_per_class: 8, steps: 12}]
+  rates: [{images_per_class: 8, steps: 4}]
   seeds: [1, 0]
   methods: [vanilla, co-tuning, bss]
 """
@@ -57,6 +67,38 @@ def values(root: Path) -> params.Params:
 
 def cells(root: Path) -> list[Cell]:
     return all_cells(values(root).fine_tune_cells, SETTINGS)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Runs cells, but at those that have an event says which process it is, and waits for it.
+
+    Its run is open then, and it holds nothing but its cell.
+    """
+
+    said: "Queue[tuple[str, int]]"
+    events: Mapping[str, Event]
+
+    def __call__(self, cell: Cell, pool: Pool, given: params.Params, compute: Compute) -> Result:
+        if event := self.events.get(cell.name):
+            self.said.put((cell.name, os.getpid()))
+            event.wait(PATIENCE)
+        return run_cell(cell, pool, given, compute)
+
+
+def call(line: Connection, root: Path, held: Held) -> None:
+    run_cells(Store(root), values(root), cells(root), "fine-tune-cells", 1, run=held)
+
+
+def results_of_one_process(root: Path) -> list[Result]:
+    """Those of all cells, run one after the other in this process."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    pool = load_pool(Store(root), values(root))
+    compute = Compute(torch.device("cpu"), torch.float32)
+    results = [run_cell(cell, pool, values(root), compute) for cell in cells(root)]
+    torch.set_num_threads(threads)
+    return results
 
 
 def cell_runs(root: Path, status: str) -> list[Run]:

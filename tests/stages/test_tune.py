@@ -1,19 +1,20 @@
 """The search by several machines, each a folder and a `cot` of its own here."""
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from sharing import Started
 from tiny_grid import PARAMS, write_artifacts
+from work import cot
 
 from pipeline.artifacts import Calibration, Store
 
-METHODS = ("vanilla", "co-tuning", "bss")
 SECRET = "hunter2"
+
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
 
 @pytest.fixture
@@ -29,22 +30,9 @@ def machines(project: Path, tmp_path: Path) -> list[Path]:
     return [root, Path(shutil.copytree(root, tmp_path / "second"))]
 
 
-def start(root: Path, *options: str, storage: str | None = None) -> subprocess.Popen[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "COT_STORAGE"}
-    if storage is not None:
-        environment["COT_STORAGE"] = storage
-    return subprocess.Popen(
-        ["cot", "stage", "tune", *options],
-        cwd=root,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def messages(process: subprocess.Popen[str]) -> str:
-    return "".join(process.communicate(timeout=300))
+def start(root: Path, *options: str, storage: str | None = None) -> Started:
+    arguments = ("stage", "tune", *options)
+    return Started(cot, root, root / "messages", arguments, storage)
 
 
 def runs(root: Path) -> list[str]:
@@ -53,7 +41,6 @@ def runs(root: Path) -> list[str]:
     return sorted(run.info.run_name for run in client.search_runs(experiments))
 
 
-@pytest.mark.slow
 def test_machines_share_the_trials_and_no_file_or_message_has_the_password(
     machines: list[Path], tmp_path: Path
 ) -> None:
@@ -62,8 +49,9 @@ def test_machines_share_the_trials_and_no_file_or_message_has_the_password(
         start(machines[0], "--workers", "2", storage=storage),
         start(machines[1], "--storage", storage),
     ]
-    texts = [messages(call) for call in calls]
-    assert [call.returncode for call in calls] == [0, 0], texts
+    codes = [call.end() for call in calls]
+    texts = [(root / "messages").read_text() for root in machines]
+    assert codes == [0, 0], texts
     for name in ("best.json", "trials.csv"):
         one, other = ((root / "data/tune" / name).read_text() for root in machines)
         assert one == other
@@ -78,14 +66,12 @@ def test_machines_share_the_trials_and_no_file_or_message_has_the_password(
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
-@pytest.mark.slow
 def test_a_storage_that_cannot_be_opened_ends_in_one_line_before_any_work(
     machines: list[Path],
 ) -> None:
     root = machines[0]
-    call = start(root, storage=f"nosuch://user:{SECRET}@host/name")
-    text = messages(call)
-    assert call.returncode == 1
+    assert start(root, storage=f"nosuch://user:{SECRET}@host/name").end() == 1
+    text = (root / "messages").read_text()
     assert text.startswith("Error: the storage is of the unknown kind nosuch")
     assert len(text.splitlines()) == 1
     assert SECRET not in text
@@ -93,13 +79,19 @@ def test_a_storage_that_cannot_be_opened_ends_in_one_line_before_any_work(
     assert SECRET.encode() not in (root / "mlflow.db").read_bytes()
 
 
-@pytest.mark.slow
-def test_a_storage_changes_nothing_but_the_place(machines: list[Path], tmp_path: Path) -> None:
-    alone = start(machines[0], "--set", "tune.trials=2")
-    journal = start(machines[1], "--set", "tune.trials=2", storage=str(tmp_path / "tune.log"))
-    texts = [messages(call) for call in (alone, journal)]
-    assert [alone.returncode, journal.returncode] == [0, 0], texts
+def test_a_storage_changes_nothing_but_the_place_and_a_search_can_be_made_longer(
+    machines: list[Path], tmp_path: Path
+) -> None:
+    first, second = machines
+    two = ("--set", "tune.trials=2")
+    calls = start(first, *two), start(second, *two, storage=str(tmp_path / "tune.log"))
+    assert [call.end() for call in calls] == [0, 0]
     best = [(root / "data/tune/best.json").read_text() for root in machines]
     assert best[0] == best[1]
-    assert (machines[0] / ".work/tune").is_dir()
-    assert not (machines[1] / ".work/tune").exists()
+    assert (first / ".work/tune").is_dir()
+    assert not (second / ".work/tune").exists()
+    weights = pd.read_csv(first / "data/tune/trials.csv")["source_weight"].tolist()
+    assert start(first, "--workers", "2").end() == 0
+    trials = pd.read_csv(first / "data/tune/trials.csv")
+    assert trials["state"].isin(["COMPLETE", "PRUNED"]).sum() == 4
+    assert trials["source_weight"].tolist()[:2] == weights == [0.0, 2.3]

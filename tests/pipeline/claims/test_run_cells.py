@@ -1,167 +1,135 @@
-"""Many cells in real processes: shared, killed and gone on with, and always the same numbers."""
+"""Many cells in real processes: killed, gone on with and shared, and always the same numbers."""
 
 import os
 import shutil
 import signal
-import subprocess
-import textwrap
-import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import sharing
-from mlflow.entities import Run
-from tiny_grid import cell_runs, cells, names, numbers, values, write_artifacts
+import tiny_grid
+from sharing import FORKING, PATIENCE, Started
+from tiny_grid import Held, cell_runs, cells, names, numbers, values, write_artifacts
 
-from pipeline.artifacts import Store
+from pipeline.artifacts import Store, write_json
 from pipeline.claims.run_cells import cell_folder, run_cells
+from pipeline.common.errors import UserError
 
-pytestmark = pytest.mark.slow
-
-SCRIPT = textwrap.dedent("""
-    import sys
-    from pathlib import Path
-    from pipeline import params
-    from pipeline.artifacts import Store
-    from pipeline.params.claims_sections import CellSettings
-    from pipeline.claims.run_cells import run_cells
-    from stages.fine_tune_cells import all_cells
-
-    root, workers, csv = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    values = params.load(root / "params.yaml")
-    section = values.fine_tune_cells
-    settings = {name: CellSettings(method=name) for name in section.methods}
-    cells = all_cells(section, settings)
-    run_cells(Store(root), values, cells, "fine-tune-cells", workers).to_csv(root / csv)
-""")
-
-Start = Callable[[Path, int, str], subprocess.Popen[str]]
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
 
-def finished_files(root: Path) -> dict[str, int]:
+@dataclass(frozen=True)
+class Story:
+    """A call was killed at its second cell; then two calls went on, and of one a worker was killed.
+
+    Attributes:
+        expected: the results of one process; that of the fourth cell is marked, and was there
+            before the calls that went on.
+        kept: the files that were there then.
+        at: the processes that were each at a cell at the same moment, by cell.
+        lost: the cell of the killed one.
+        made_up: the cells that were begun again, and by whom.
+        error: of the call that lost a worker.
+        table: of the other one.
+    """
+
+    root: Path
+    expected: pd.DataFrame
+    kept: dict[str, int]
+    open_runs: list[tuple[str, str]]
+    at: dict[str, int]
+    lost: str
+    made_up: list[tuple[str, int]]
+    error: str
+    table: pd.DataFrame
+
+
+def written(root: Path) -> dict[str, int]:
     """When each finished cell was written, in ns."""
     folder = cell_folder(Store(root), values(root))
     return {path.stem: path.stat().st_mtime_ns for path in folder.glob("[!.]*.json")}
 
 
-def stop_while_cells_run(root: Path, call: subprocess.Popen[str], finished: int) -> list[Run]:
-    """Stop a call and its workers while a run of a cell is open and no cell is half finished.
-
-    Args:
-        finished: how many cells are to be finished before.
-    """
-    while True:
-        assert call.poll() is None, "it ended before a cell could be killed"
-        time.sleep(0.1)
-        if len(finished_files(root)) < finished:
-            continue
-        os.killpg(call.pid, signal.SIGSTOP)
-        running, done = cell_runs(root, "RUNNING"), cell_runs(root, "FINISHED")
-        if running and len(done) == len(finished_files(root)):
-            return running
-        os.killpg(call.pid, signal.SIGCONT)
+def runs_of(root: Path, *wanted: str) -> list[tuple[str, str]]:
+    """What the runs of cells are called."""
+    return sorted((cell.row, f"seed {cell.seed}") for cell in cells(root) if cell.name in wanted)
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
-    """The artifacts that cells draw from: two classes, ten images of each and six for testing."""
+def story(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Story:
     root = tmp_path_factory.mktemp("grid")
     shutil.copy(empty_database, root / "mlflow.db")
     write_artifacts(root)
-    return root
+    given = [cell.name for cell in cells(root)]
+    results = tiny_grid.results_of_one_process(root)
+    results[3]["accuracy"] = 7.0
+    arguments = Store(root), values(root), cells(root), "fine-tune-cells"
+    with FORKING.Manager() as manager, ThreadPoolExecutor() as threads:
+        events = {given[place]: manager.Event() for place in (1, 2, 4)}
+        alone, first, second = (Held(manager.Queue(), events) for _ in range(3))
+
+        call = Started(tiny_grid.call, root, alone)
+        alone.said.get(timeout=PATIENCE)
+        call.kill()
+        open_runs = names(cell_runs(root, "RUNNING"))
+        write_json(cell_folder(Store(root), values(root)) / f"{given[3]}.json", results[3])
+        kept = written(root)
+
+        failing = threads.submit(run_cells, *arguments, 2, run=first)
+        other = threads.submit(run_cells, *arguments, 1, run=second)
+        (lost, process), *rest = (one.said.get(timeout=PATIENCE) for one in (first, first, second))
+        os.kill(process, signal.SIGKILL)
+        for event in events.values():
+            event.set()
+        error, table = failing.exception(PATIENCE), other.result(PATIENCE)
+        made_up = [one.said.get() for one in (first, second) for _ in range(one.said.qsize())]
+    assert isinstance(error, UserError)
+    at = {lost: process, **dict(rest)}
+    expected = pd.DataFrame(results)
+    return Story(root, expected, kept, open_runs, at, lost, made_up, str(error), table)
 
 
-@pytest.fixture
-def root(prepared: Path, tmp_path: Path) -> Path:
-    """A copy in which nothing is finished."""
-    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".work"))
-    return tmp_path
+def test_a_killed_call_loses_the_cell_it_was_at_and_no_other(story: Story) -> None:
+    given = [cell.name for cell in cells(story.root)]
+    assert story.kept.keys() == {given[0], given[3]}
+    assert story.open_runs == runs_of(story.root, given[1])
 
 
-def start(root: Path, workers: int, csv: str = "table.csv") -> subprocess.Popen[str]:
-    return sharing.start(SCRIPT, root, workers, csv)
+def test_calls_go_on_with_what_is_finished_and_share_the_rest(story: Story) -> None:
+    given = [cell.name for cell in cells(story.root)]
+    assert story.kept.items() <= written(story.root).items()
+    assert written(story.root).keys() == set(given)
+    assert story.at.keys() == {given[1], given[2], given[4]}
+    assert len(set(story.at.values())) == 3
+    ran = runs_of(story.root, *set(given) - {given[3]})
+    assert names(cell_runs(story.root, "FINISHED")) == ran
 
 
-@pytest.fixture(scope="module")
-def shared(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cells of two calls at the same time, each with one worker."""
-    root = tmp_path_factory.mktemp("shared")
-    shutil.copytree(prepared, root, dirs_exist_ok=True)
-    calls = [start(root, 1, f"{name}.csv") for name in ("first", "second")]
-    errors = [call.communicate(timeout=300)[1] for call in calls]
-    assert [call.returncode for call in calls] == [0, 0], errors
-    return root
+def test_a_killed_worker_loses_its_cell_and_another_one_makes_it_up(story: Story) -> None:
+    assert "1 of 2 processes failed (exit code -9)" in story.error
+    ((made_up, process),) = story.made_up
+    assert made_up == story.lost
+    assert process in set(story.at.values()) - {story.at[story.lost]}
+    killed = sorted(story.open_runs + runs_of(story.root, story.lost))
+    assert names(cell_runs(story.root, "KILLED")) == killed
+    assert cell_runs(story.root, "RUNNING") == []
 
 
-def test_two_calls_share_the_work_and_run_each_cell_once(shared: Path) -> None:
-    expected = sorted((cell.row, f"seed {cell.seed}") for cell in cells(shared))
-    assert names(cell_runs(shared, "FINISHED")) == expected
-    assert (shared / "first.csv").read_text() == (shared / "second.csv").read_text()
+def test_the_table_is_that_of_one_process_in_the_order_of_the_cells(story: Story) -> None:
+    pd.testing.assert_frame_equal(numbers(story.table), numbers(story.expected), check_exact=True)
+    found = list(zip(story.table["row"], story.table["seed"], strict=True))
+    assert found == [(cell.row, cell.seed) for cell in cells(story.root)]
+    given = Store(story.root), values(story.root), cells(story.root)[::-1]
+    turned = run_cells(*given, "fine-tune-cells", 1)
+    pd.testing.assert_frame_equal(turned, story.table[::-1].reset_index(drop=True))
 
 
-def test_rows_are_in_the_order_of_the_cells(shared: Path) -> None:
-    table = pd.read_csv(shared / "first.csv")
-    found = list(zip(table["row"], table["seed"], strict=True))
-    assert found == [(cell.row, cell.seed) for cell in cells(shared)]
-    backwards = cells(shared)[::-1]
-    turned = run_cells(Store(shared), values(shared), backwards, "fine-tune-cells", 1)
-    assert turned["row"].tolist() == table["row"].tolist()[::-1]
-
-
-def test_a_run_has_the_numbers_of_its_cell(shared: Path) -> None:
-    table = pd.read_csv(shared / "first.csv").set_index(["row", "seed"])
-    for run in cell_runs(shared, "FINISHED"):
+def test_a_run_has_the_numbers_of_its_cell(story: Story) -> None:
+    table = story.table.set_index(["row", "seed"])
+    for run in cell_runs(story.root, "FINISHED"):
         row = table.loc[run.data.tags["group 3"], int(run.data.params["seed"])]
         assert run.data.metrics["accuracy"] == row["accuracy"]
         assert run.data.metrics["validation_nll"] == pytest.approx(row["validation_nll"])
         assert "learning_rate" not in run.data.metrics
-
-
-def test_finished_cells_are_not_run_again(shared: Path, root: Path) -> None:
-    shutil.copytree(shared / ".work", root / ".work")
-    folder = cell_folder(Store(root), values(root))
-    given = cells(root)
-    marked, lost = (folder / f"{given[place].name}.json" for place in (1, 4))
-    marked.write_text('{"row": "marked", "accuracy": 7.0, "training_seconds": 0.0}')
-    expected = lost.read_text()
-    lost.unlink()
-    table = run_cells(Store(root), values(root), given, "fine-tune-cells", workers=2)
-    assert table.loc[1, ["row", "accuracy"]].tolist() == ["marked", 7.0]
-    assert names(cell_runs(root, "FINISHED")) == [(given[4].row, f"seed {given[4].seed}")]
-    lines = zip(lost.read_text().splitlines(), expected.splitlines(), strict=True)
-    assert all("training_seconds" in line for line, before in lines if line != before)
-
-
-def test_a_killed_worker_loses_its_cell_and_the_other_one_makes_it_up(
-    shared: Path, root: Path
-) -> None:
-    call = start(root, workers=2)
-    lost = stop_while_cells_run(root, call, finished=0)[0]
-    os.kill(int(lost.data.tags["pid"]), signal.SIGKILL)
-    os.killpg(call.pid, signal.SIGCONT)
-    error = call.communicate(timeout=300)[1]
-    assert call.returncode == 1
-    assert "1 of 2 processes failed (exit code -9)" in error
-    assert names(cell_runs(root, "KILLED")) == names([lost])
-    assert names(cell_runs(root, "FINISHED")) == names(cell_runs(shared, "FINISHED"))
-    table = run_cells(Store(root), values(root), cells(root), "fine-tune-cells", workers=2)
-    once = run_cells(Store(shared), values(shared), cells(shared), "fine-tune-cells", workers=1)
-    pd.testing.assert_frame_equal(numbers(table), numbers(once), check_exact=True)
-
-
-def test_a_killed_call_is_gone_on_with_where_it_was(shared: Path, root: Path) -> None:
-    call = start(root, workers=2)
-    stop_while_cells_run(root, call, finished=1)
-    os.killpg(call.pid, signal.SIGKILL)
-    call.communicate(timeout=60)
-    kept, lost = finished_files(root), cell_runs(root, "RUNNING")
-    assert 1 <= len(kept) < 6
-    assert 1 <= len(lost) <= 2
-    table = run_cells(Store(root), values(root), cells(root), "fine-tune-cells", workers=1)
-    assert kept.items() <= finished_files(root).items()
-    assert names(cell_runs(root, "KILLED")) == names(lost)
-    assert len(cell_runs(root, "FINISHED")) == 6
-    once = run_cells(Store(shared), values(shared), cells(shared), "fine-tune-cells", workers=1)
-    pd.testing.assert_frame_equal(numbers(table), numbers(once), check_exact=True)

@@ -1,34 +1,29 @@
 """Cells that several machines, each a folder and a process of its own here, run together."""
 
 import shutil
-import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from sharing import outputs, start
-from tiny_grid import cell_runs, cells, names, numbers, values, write_artifacts
+from sharing import FORKING, PATIENCE
+from tiny_grid import (
+    Held,
+    cell_runs,
+    cells,
+    names,
+    numbers,
+    results_of_one_process,
+    values,
+    write_artifacts,
+)
 
-from pipeline.artifacts import Store, read_json
+from pipeline.artifacts import Store, read_json, write_json
 from pipeline.claims.run_cells import cell_folder, run_cells
 from pipeline.claims.sharing_by_files import CellFiles
 from pipeline.claims.sharing_by_study import open_cell_study
 from pipeline.common.errors import UserError
 from pipeline.search.storage import losses_explained
-
-RUN = textwrap.dedent("""
-    import sys
-    from pathlib import Path
-    from pipeline.artifacts import Store
-    from pipeline.claims.run_cells import run_cells
-    from tiny_grid import cells, values
-
-    root = Path(sys.argv[1])
-    table = run_cells(
-        Store(root), values(root), cells(root), "fine-tune-cells", 1, storage=sys.argv[2]
-    )
-    table.to_csv(root / "table.csv")
-""")
 
 
 @pytest.fixture(scope="module")
@@ -55,52 +50,46 @@ def journal(tmp_path: Path) -> str:
     return f"{tmp_path}/cells.log"
 
 
-@pytest.fixture(scope="module")
-def alone(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """The table of one machine without a storage."""
-    root = Path(shutil.copytree(prepared, tmp_path_factory.mktemp("alone") / "root"))
-    run_cells(Store(root), values(root), cells(root), "fine-tune-cells", 1).to_csv(root / "csv")
-    return pd.read_csv(root / "csv")
-
-
-def study_name(root: Path) -> str:
-    return f"fine-tune-cells-{cell_folder(Store(root), values(root)).name}"
-
-
 def results(root: Path) -> list[dict]:
     folder = cell_folder(Store(root), values(root))
     return [read_json(folder / f"{cell.name}.json") for cell in cells(root)]
 
 
 @pytest.mark.slow
-def test_machines_run_each_cell_once_and_have_the_same_table(
-    machines: list[Path], database: str, alone: pd.DataFrame
-) -> None:
-    outputs(*(start(RUN, root, database) for root in machines))
-    tables = [root / "table.csv" for root in machines]
-    assert tables[0].read_text() == tables[1].read_text()
-    pd.testing.assert_frame_equal(numbers(pd.read_csv(tables[0])), numbers(alone), check_exact=True)
-    assert results(machines[0]) == results(machines[1])
-    ran = [run for root in machines for run in cell_runs(root, "FINISHED")]
-    assert names(ran) == sorted((cell.row, f"seed {cell.seed}") for cell in cells(machines[0]))
-
-
-@pytest.mark.slow
-def test_what_a_machine_has_finished_without_a_storage_is_not_run_again(
+@pytest.mark.processes
+def test_machines_share_what_none_has_finished_and_have_the_same_table(
     machines: list[Path], database: str
 ) -> None:
-    first, second = machines
-    known = {"row": "known", "accuracy": 7.0, "validation_nll": 0.25}
-    for cell in cells(first)[:-1]:
-        file = CellFiles(cell_folder(Store(first), values(first))).file(cell)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text('{"row": "known", "accuracy": 7.0, "validation_nll": 0.25}')
-    for root in machines:
-        run_cells(Store(root), values(root), cells(root), "fine-tune-cells", 1, storage=database)
-    assert results(first) == results(second)
-    assert results(first)[:-1] == [known] * 5
-    assert len(cell_runs(first, "FINISHED")) == 1
-    assert cell_runs(second, "FINISHED") == []
+    expected = results_of_one_process(machines[0])
+    given = [cell.name for cell in cells(machines[0])]
+    expected[-1]["accuracy"] = 7.0  # known to the first machine alone, without the storage
+    write_json(
+        cell_folder(Store(machines[0]), values(machines[0])) / f"{given[-1]}.json", expected[-1]
+    )
+    with FORKING.Manager() as manager, ThreadPoolExecutor() as threads:
+        events = {name: manager.Event() for name in given[:2]}
+        held = [Held(manager.Queue(), events) for _ in machines]
+
+        def run(root: Path, run: Held) -> pd.DataFrame:
+            arguments = (values(root), cells(root), "fine-tune-cells", 1, database)
+            return run_cells(Store(root), *arguments, run=run)
+
+        calls = [threads.submit(run, *pair) for pair in zip(machines, held, strict=True)]
+        # Both are at a cell, so the first has offered what it knows.
+        at = dict(one.said.get(timeout=PATIENCE) for one in held)
+        for event in events.values():
+            event.set()
+        tables = [call.result(PATIENCE) for call in calls]
+        assert [one.said.qsize() for one in held] == [0, 0]
+    assert at.keys() == events.keys()
+    assert len(set(at.values())) == 2
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    pd.testing.assert_frame_equal(
+        numbers(tables[0]), numbers(pd.DataFrame(expected)), check_exact=True
+    )
+    assert results(machines[0]) == results(machines[1])
+    ran = [run for root in machines for run in cell_runs(root, "FINISHED")]
+    assert names(ran) == sorted((cell.row, f"seed {cell.seed}") for cell in cells(machines[0])[:-1])
 
 
 def test_the_result_of_the_study_replaces_a_later_one_of_a_file(journal: str, machines) -> None:

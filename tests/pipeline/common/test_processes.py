@@ -15,7 +15,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.processes import is_alive, run_in_processes
 from pipeline.search.storage import open_storage
 
-WRITE_LATE = "sleep 0.3; echo $PPID > {}"
+pytestmark = pytest.mark.processes
 
 
 def run(*commands: str) -> None:
@@ -25,10 +25,13 @@ def run(*commands: str) -> None:
 
 def test_every_call_runs_in_a_process_of_its_own_and_is_waited_for(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in "abc"]
-    run(*(WRITE_LATE.format(path) for path in paths))
+    all_there = " && ".join(f"[ -s {path} ]" for path in paths)
+    until_all_run = f"until {all_there}; do sleep 0.02; done"
+    run(*(f"echo $PPID > {path}; {until_all_run}; touch {path}-end" for path in paths))
     processes = {path.read_text().strip() for path in paths}
     assert len(processes) == 3
     assert str(os.getpid()) not in processes
+    assert len(list(tmp_path.glob("*-end"))) == 3
 
 
 @pytest.mark.parametrize(
@@ -37,12 +40,17 @@ def test_every_call_runs_in_a_process_of_its_own_and_is_waited_for(tmp_path: Pat
 def test_a_failure_is_reported_after_the_others_have_finished(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], failing: str, code: str
 ) -> None:
+    pipe, finished = tmp_path / "pipe", tmp_path / "finished"
+    os.mkfifo(pipe)
+    # The other one ends once the failure has been seen: until then it has a process number.
+    until_seen = "while kill -0 $failing 2> /dev/null; do sleep 0.02; done"
+    after = f"read failing < {pipe}; {until_seen}; touch {finished}"
     with pytest.raises(UserError) as caught:
-        run(failing, WRITE_LATE.format(tmp_path / "finished"))
+        run(f"echo $PPID > {pipe}; {failing}", after)
     assert "1 of 2 processes failed" in str(caught.value)
     assert f"(exit code {code})" in str(caught.value)
     assert "`cot stage tune` goes on with what is finished" in str(caught.value)
-    assert (tmp_path / "finished").exists()
+    assert finished.exists()
     assert ("CalledProcessError" in capfd.readouterr().err) is (code == "1")
 
 

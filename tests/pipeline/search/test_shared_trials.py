@@ -2,49 +2,17 @@
 
 import os
 import subprocess
-import textwrap
-import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sharing import kill_while_running, let_go, outputs, start, trials
+from sharing import PATIENCE, Started, let_go, trials, wait_until
+from work import anyhow, hold_one, nobody_has, take_all
 
 from pipeline.search.shared_trials import SharedTrials
-from pipeline.search.storage import open_storage
-
-TAKE_ALL = textwrap.dedent("""
-    import sys
-    import optuna
-    from pipeline.search.shared_trials import SharedTrials
-    from pipeline.search.storage import open_storage
-
-    storage = open_storage(sys.argv[1])
-    study = optuna.create_study(storage=storage, study_name="x", load_if_exists=True)
-    shared = SharedTrials(study)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    for item in range(20):
-        def is_free(before):
-            return item not in [trial.user_attrs["item"] for trial in before]
-        if trial := shared.claim(is_free, {"item": item}):
-            print(item, flush=True)
-            shared.run(trial, lambda trial: float(item))
-""")
-TAKE_ONE = textwrap.dedent("""
-    import sys, time
-    import optuna
-    from pipeline.search.shared_trials import SharedTrials
-    from pipeline.search.storage import open_storage
-
-    storage = open_storage(sys.argv[1])
-    study = optuna.create_study(storage=storage, study_name="x", load_if_exists=True)
-    shared = SharedTrials(study, *sys.argv[2:], beat_seconds=0.1)
-    shared.run(shared.claim(lambda before: True), lambda trial: time.sleep(600))
-""")
+from pipeline.search.storage import open_study
 
 
 @pytest.fixture(params=["sqlite:///{}/trials.db", "{}/trials.log"], ids=["database", "journal"])
@@ -53,30 +21,17 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def shared_trials(place: str, **options: object) -> SharedTrials:
-    storage = open_storage(place)
-    study = optuna.create_study(storage=storage, study_name="x", load_if_exists=True)
-    return SharedTrials(study, **options)
+    return SharedTrials(open_study(place, "x"), **options)
 
 
-def nobody_has(item: str):
-    return lambda before: item not in [trial.user_attrs["item"] for trial in before]
-
-
-def anyhow(before: Sequence[FrozenTrial]) -> bool:
-    return True
-
-
-def wait_until(condition) -> None:
-    while not condition():
-        time.sleep(0.02)
-
-
+@pytest.mark.processes
 def test_processes_that_race_for_the_same_things_take_each_once(place: str) -> None:
-    processes = [start(TAKE_ALL, place) for _ in range(3)]
+    processes = [Started(take_all, place, 12) for _ in range(3)]
     let_go(*processes)
-    assert Counter("".join(outputs(*processes)).split()) == Counter(map(str, range(20)))
+    taken = [item for process in processes for item in process.says()]
+    assert sorted(taken) == list(range(12))
     finished = trials(place, "x", TrialState.COMPLETE)
-    assert sorted(trial.value for trial in finished) == list(range(20))
+    assert sorted(trial.value for trial in finished) == list(range(12))
 
 
 def test_a_claim_yields_to_an_earlier_one(place: str) -> None:
@@ -129,25 +84,32 @@ def test_how_the_work_ends_is_how_the_trial_ends(place: str) -> None:
     assert len(shared.standing()) == 2
 
 
+@pytest.mark.processes
 def test_the_trial_of_a_process_killed_on_this_machine_is_free_at_once(place: str) -> None:
-    process = start(TAKE_ONE, place)
-    lost = kill_while_running(process, place, "x")
-    assert lost.user_attrs["pid"] == str(process.pid)
-    shared = shared_trials(place)
+    process, shared = Started(hold_one, place, {}), shared_trials(place)
+    number = process.says()
+    (lost,) = shared.standing()
+    assert (lost.number, lost.user_attrs["pid"]) == (number, str(process.process.pid))
+    process.kill(place)
     assert shared.standing() == []
-    assert trials(place, "x")[lost.number].state == TrialState.FAIL
+    assert trials(place, "x")[number].state == TrialState.FAIL
 
 
+@pytest.mark.processes
 def test_the_trial_of_another_machine_is_free_when_its_beats_end(place: str) -> None:
-    process = start(TAKE_ONE, place, "another machine")
-    shared = shared_trials(place, patience=1.0)
-    wait_until(lambda: shared.study.get_trials(states=(TrialState.RUNNING,)))
-    beats = {shared.study.trials[0].user_attrs["beat"]}
-    wait_until(lambda: len(beats | {shared.study.trials[0].user_attrs["beat"]}) > 1)
-    kill_while_running(process, place, "x")
-    assert len(shared.standing()) == 1
-    wait_until(lambda: not shared.standing())
-    assert shared.study.trials[0].state == TrialState.FAIL
+    process = Started(hold_one, place, {"machine": "another machine", "beat_seconds": 0.1})
+    number = process.says()
+    # One without patience takes each trial for dead that has not beaten since it last looked.
+    hasty, patient = shared_trials(place, patience=0.0), shared_trials(place, patience=PATIENCE)
+    for _ in range(2):
+        seen = trials(place, "x")[number].user_attrs["beat"]
+        assert len(hasty.standing()) == 1
+        wait_until(lambda seen=seen: trials(place, "x")[number].user_attrs["beat"] != seen)
+    process.kill(place)
+    assert [len(patient.standing()) for _ in range(2)] == [1, 1]
+    wait_until(lambda: not hasty.standing())
+    assert patient.standing() == []
+    assert trials(place, "x")[number].state == TrialState.FAIL
 
 
 def test_a_process_number_says_nothing_of_another_machine(place: str) -> None:

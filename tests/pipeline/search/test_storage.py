@@ -1,31 +1,16 @@
 """Storages that open, and what is said of those that do not."""
 
-import textwrap
 from pathlib import Path
 
 import optuna
 import pytest
-from sharing import let_go, outputs, start
+from sharing import Started, let_go
+from work import open_when_told
 
 from pipeline.common.errors import UserError
-from pipeline.search.storage import losses_explained, open_storage
+from pipeline.search.storage import losses_explained, open_storage, open_study
 
 SECRET = "hunter2"
-OPEN_WHEN_TOLD = textwrap.dedent("""
-    import sys
-    import optuna
-    from pipeline.search.storage import open_storage
-
-    print("ready", flush=True)
-    sys.stdin.readline()
-    storage = open_storage(sys.argv[1])
-    study = optuna.create_study(storage=storage, study_name="tune", load_if_exists=True)
-    print(len(study.trials))
-""")
-
-
-def study_in(place: str) -> optuna.Study:
-    return optuna.create_study(storage=open_storage(place), study_name="x", load_if_exists=True)
 
 
 @pytest.fixture(params=["sqlite:///{}/trials.db", "{}/trials.log"], ids=["database", "journal"])
@@ -34,18 +19,19 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def test_who_opens_the_same_place_sees_the_same_trials(place: str) -> None:
-    study_in(place).add_trial(optuna.trial.create_trial(value=2.5))
-    assert [trial.value for trial in study_in(place).trials] == [2.5]
+    open_study(place, "x").add_trial(optuna.trial.create_trial(value=2.5))
+    assert [trial.value for trial in open_study(place, "x").trials] == [2.5]
 
 
+@pytest.mark.processes
 def test_a_new_place_can_be_opened_by_several_at_once(place: str) -> None:
-    processes = [start(OPEN_WHEN_TOLD, place) for _ in range(4)]
+    processes = [Started(open_when_told, place) for _ in range(4)]
     let_go(*processes)
-    assert outputs(*processes) == ["0\n"] * 4
+    assert [process.says() for process in processes] == [0] * 4
 
 
 def test_braces_in_a_url_are_no_template(tmp_path: Path) -> None:
-    study_in(f"sqlite:///{tmp_path}/{{{SECRET}}}.db")
+    open_study(f"sqlite:///{tmp_path}/{{{SECRET}}}.db", "x")
     assert (tmp_path / f"{{{SECRET}}}.db").exists()
 
 
@@ -90,12 +76,12 @@ def test_what_cannot_be_opened_is_said_in_one_line_without_the_password(
 
 def test_a_storage_that_breaks_later_is_said_in_one_line(tmp_path: Path) -> None:
     file = tmp_path / "trials.db"
-    study = study_in(f"sqlite:///file:{file}?uri=true&password={SECRET}")
+    study = open_study(f"sqlite:///file:{file}?uri=true&password={SECRET}", "x")
     file.write_bytes(b"no database any more " * 1000)
     with (
         pytest.raises(UserError, match="`cot stage tune` goes on") as error,
         losses_explained("cot stage tune"),
     ):
-        study.add_trial(optuna.trial.create_trial(value=2.5))
+        study.set_user_attr("seed", 0)
     assert len(str(error.value).splitlines()) == 1
     assert SECRET not in str(error.value)

@@ -1,38 +1,16 @@
 """One search by several processes that know nothing of each other but the storage."""
 
-import textwrap
-import time
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
-from sharing import kill_while_running, let_go, outputs, start, trials
+from sharing import Started, let_go, trials, wait_until
+from work import SPACE, search
 
 from pipeline.search.shared_trials import FINISHED, SharedTrials
-from pipeline.search.study import SearchSpace, StudyPlace, open_study, trials_table, work_off
+from pipeline.search.study import StudyPlace, open_study, trials_table, work_off
 
-SPACE = SearchSpace(2.3, 1.0, max_source_weight=5.0, max_temperature_factor=2.0)
 TRIALS = 7
-SEARCH = textwrap.dedent(f"""
-    import sys, time
-    from pipeline.search.study import SearchSpace, StudyPlace, open_study, trials_table, work_off
-    from pipeline.search.shared_trials import SharedTrials
-
-    space = SearchSpace(2.3, 1.0, max_source_weight=5.0, max_temperature_factor=2.0)
-
-    def bowl(trial):
-        weight, factor = space.suggest(trial)
-        trial.report((weight - 1) ** 2 + (factor - 1) ** 2, 1)
-        time.sleep(float(sys.argv[2]))
-        return (weight - 1) ** 2 + (factor - 1) ** 2
-
-    print("ready", flush=True)
-    sys.stdin.readline()
-    study = open_study(StudyPlace(sys.argv[1], "tune-key", shared=True), seed=0)
-    work_off(SharedTrials(study), space, bowl, {TRIALS})
-    print(study.best_params)
-    print(trials_table(study, 1.5).to_csv())
-""")
 
 
 @pytest.fixture(params=["sqlite:///{}/tune.db", "{}/tune.log"], ids=["database", "journal"])
@@ -40,41 +18,34 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return request.param.format(tmp_path)
 
 
-def test_machines_share_the_budget_and_agree_on_the_best(place: str) -> None:
-    machines = [start(SEARCH, place, 0.1) for _ in range(3)]
-    let_go(*machines)
-    first, second, third = outputs(*machines)
-    assert first == second == third
+@pytest.mark.processes
+def test_machines_share_the_budget_make_up_for_a_killed_one_and_wait_for_a_slow_one(
+    place: str,
+) -> None:
+    machines = [Started(search, place, TRIALS) for _ in range(3)]
+    held = []
+    for machine in machines:
+        let_go(machine)
+        held.append(machine.says())
+    killed, quick, slow = machines
+    running = trials(place, "tune-key", TrialState.RUNNING)
+    assert [trial.number for trial in running] == held
+    killed.kill(place)
+    quick.go_on()
+    wait_until(lambda: len(trials(place, "tune-key", *FINISHED)) == TRIALS - 1)
+    assert slow.process.is_alive()
+    assert not quick.line.poll()
+    slow.go_on()
+    assert quick.says() == slow.says()
     finished = trials(place, "tune-key", *FINISHED)
     assert len(finished) == TRIALS
+    assert set(held[1:]) < {trial.number for trial in finished}
+    assert trials(place, "tune-key")[held[0]].state == TrialState.FAIL
     weights = [trial.params["source_weight"] for trial in finished]
     assert weights.count(0.0) == weights.count(2.3) == 1
     assert len(set(weights)) == TRIALS
-    assert len({trial.user_attrs["pid"] for trial in finished}) > 1
-
-
-def test_the_trial_of_a_killed_machine_is_made_up(place: str) -> None:
-    killed, other = start(SEARCH, place, 600), start(SEARCH, place, 0)
-    let_go(killed)
-    lost = kill_while_running(killed, place, "tune-key")
-    let_go(other)
-    outputs(other)
-    assert trials(place, "tune-key")[lost.number].state == TrialState.FAIL
-    finished = trials(place, "tune-key", *FINISHED)
-    assert len(finished) == TRIALS
-    assert lost.system_attrs["fixed_params"] in [trial.params for trial in finished]
-
-
-def test_the_live_trial_of_another_machine_is_waited_for(place: str) -> None:
-    running, other = start(SEARCH, place, 1), start(SEARCH, place, 0)
-    let_go(running)
-    while not (found := trials(place, "tune-key", TrialState.RUNNING)):
-        time.sleep(0.02)
-    let_go(other)
-    first, second = outputs(running, other)
-    assert first == second
-    assert found[0].number in [trial.number for trial in trials(place, "tune-key", *FINISHED)]
-    assert len(trials(place, "tune-key", *FINISHED)) == TRIALS
+    assert running[0].params == SPACE.first_trials()[0]
+    assert running[0].params in [trial.params for trial in finished]
 
 
 def test_a_study_that_is_shared_keeps_the_running_trials_of_others(place: str) -> None:

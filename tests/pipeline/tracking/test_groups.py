@@ -1,8 +1,5 @@
 """The tree of grouped runs, in a real database, made by one or by several at once."""
 
-import subprocess
-import sys
-import textwrap
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,11 +7,11 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from sharing import Started, let_go
+from work import GROUPS, record_runs
 
 from pipeline.tracking.groups import PARENT, group_run, grouped_run
 from pipeline.tracking.runs import experiment_name
-
-GROUPS = ("fine-tune-cells", "20 images a class", "co-tuning")
 
 
 @pytest.fixture
@@ -123,36 +120,11 @@ def test_threads_that_make_a_group_at_once_share_it(project: Path) -> None:
     assert lines(project) == [GROUPS[:1], GROUPS[:2], GROUPS]
 
 
-SCRIPT = textwrap.dedent("""
-    import sys
-    from pathlib import Path
-    from pipeline.tracking.groups import grouped_run
-    print("ready", flush=True)
-    sys.stdin.readline()
-    for seed in range(3):
-        groups = ("fine-tune-cells", "20 images a class", "co-tuning")
-        with grouped_run(Path(sys.argv[1]), "a1", groups, f"seed {seed}", {"seed": seed}) as run:
-            run.log_metrics({"accuracy": 0.5})
-""")
-
-
-@pytest.mark.slow
+@pytest.mark.processes
 def test_processes_that_make_a_group_at_once_share_it(project: Path) -> None:
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(project)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.communicate("go\n", timeout=120)
-    assert [process.returncode for process in processes] == [0, 0, 0]
+    processes = [Started(record_runs, project, 3) for _ in range(3)]
+    let_go(*processes)
+    assert [process.end() for process in processes] == [0, 0, 0]
     seeds = [(*GROUPS, f"seed {seed}") for seed in (0, 0, 0, 1, 1, 1, 2, 2, 2)]
     assert lines(project) == [GROUPS[:1], GROUPS[:2], GROUPS, *seeds]
     assert {run.info.status for run in runs(project)} == {"FINISHED"}

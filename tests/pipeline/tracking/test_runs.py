@@ -1,12 +1,11 @@
 import json
-import signal
 import sqlite3
 import subprocess
-import sys
-import textwrap
 
 import pytest
 from mlflow import MlflowClient
+from sharing import Started, let_go
+from work import run_stage
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import content_hash
@@ -73,54 +72,30 @@ def test_a_nested_run_belongs_to_its_stage(project):
     assert child.info.status == "FINISHED"
 
 
-SCRIPT = textwrap.dedent("""
-    import sys, time
-    from pathlib import Path
-    from pipeline.tracking import runs
-    root = Path(sys.argv[1])
-    with runs.stage_run(root, sys.argv[2], {}, [], root / "data" / sys.argv[2]) as run:
-        print(run.run_id, flush=True)
-        time.sleep(float(sys.argv[3]))
-""")
-
-
-@pytest.fixture
-def start(project):
-    """Start a stage in a process of its own; it is killed at the end of the test."""
-    processes = []
-
-    def start_process(stage, seconds):
-        process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(project), stage, str(seconds)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        processes.append(process)
-        return process
-
-    yield start_process
-    for process in processes:
-        process.kill()
-        process.wait()
-
-
-def test_a_killed_run_is_ended_by_the_next_one_and_a_living_one_left_alone(stage, start, project):
-    killed, living = start("tune", 60), start("evaluate", 60)
-    killed_id, living_id = (process.stdout.readline().strip() for process in (killed, living))
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+@pytest.mark.processes
+def test_a_killed_run_is_ended_by_the_next_one_and_a_living_one_left_alone(stage, project):
+    killed, living = (Started(run_stage, project, name) for name in ("tune", "evaluate"))
+    let_go(killed, living)
+    killed_id, living_id = killed.says(), living.says()
+    killed.kill()
     assert client(project).get_run(killed_id).info.status == "RUNNING"
     stage("calibrate")
     assert client(project).get_run(killed_id).info.status == "KILLED"
     assert client(project).get_run(living_id).info.status == "RUNNING"
+    living.go_on()
+    assert living.end() == 0
+    assert client(project).get_run(living_id).info.status == "FINISHED"
 
 
-@pytest.mark.slow
-def test_processes_that_create_the_database_at_once_all_succeed(start, project):
+@pytest.mark.processes
+def test_processes_that_create_the_database_at_once_all_succeed(project):
     (project / "mlflow.db").unlink()
-    processes = [start(f"stage-{number}", 0) for number in range(4)]
-    ids = [process.communicate()[0].strip() for process in processes]
-    assert [process.returncode for process in processes] == [0] * 4
+    processes = [Started(run_stage, project, f"stage-{number}") for number in range(4)]
+    let_go(*processes)
+    ids = [process.says() for process in processes]
+    for process in processes:
+        process.go_on()
+    assert [process.end() for process in processes] == [0] * 4
     assert {client(project).get_run(run_id).info.status for run_id in ids} == {"FINISHED"}
 
 
