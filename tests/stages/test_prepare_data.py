@@ -45,6 +45,7 @@ def start(project, images):
     )
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
 def test_a_killed_run_is_gone_on_with(project):
     generator = np.random.default_rng(0)

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.processes
+
 # A script, since workers import what they run by name.
 STORE = """
 import logging, multiprocessing, os, signal, sys, threading
