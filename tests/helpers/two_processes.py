@@ -11,16 +11,17 @@ import torch
 from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
+from pipeline.artifacts import SplitLogits
 from pipeline.datasets.batches import ImageSet, Preprocessing
 from pipeline.params.sections import Peers, Training
 from pipeline.sources.models import SourceModel, load_source_model
 from pipeline.training.compute import Compute
 from pipeline.training.distributed import Processes, joined_processes
 from pipeline.training.fit import Data, Record, fit
-from pipeline.training.methods import compose_method, new_model
+from pipeline.training.methods import SourceLabels, compose_method, new_model
 from pipeline.training.whole_batch import over_processes
 
-METHODS = ("vanilla", "co-tuning", "l2-sp")
+METHODS = ("vanilla", "co-tuning", "posterior-co-tuning", "l2-sp")
 CPU = Compute(torch.device("cpu"), torch.float32)
 
 Found = dict[str, Any]
@@ -85,9 +86,16 @@ def train(
     relationship = torch.softmax(torch.randn(3, 5, generator=generator), dim=1)
     model = new_model(source, 3, 0)
     training = Training(epochs=3, batch_size=8, learning_rate=0.02, max_gradient_norm=1.0)
-    objective, training = compose_method(
-        method, model, training, Peers(), relationship, 2.3, processes
-    )
+    logits = {
+        name: SplitLogits(
+            torch.randn(len(images), 5, generator=generator),
+            torch.from_numpy(images.labels),
+            torch.from_numpy(images.rows),
+        )
+        for name, images in (("train", data.train), ("validation", data.validation))
+    }
+    labels = SourceLabels(relationship, logits, 1.5)
+    objective, training = compose_method(method, model, training, Peers(), labels, 2.3, processes)
     passed: list[int] = []
     result = fit(
         model, objective, data, training, CPU, 3, on_epoch, passed.append, checkpoint, processes
