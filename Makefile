@@ -3,7 +3,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 FASHION_MNIST := data/raw/FashionMNIST/raw
 
-.PHONY: help repro claims test test-fast data clean
+.PHONY: help repro claims test test-fast data photographs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -16,7 +16,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 data: $(VENV)/installed ## Fetch Fashion-MNIST
-	$(VENV)/bin/python -m pipeline.datasets.fetch $(FASHION_MNIST)
+	$(VENV)/bin/python -m pipeline.datasets.fetch fashion-mnist $(FASHION_MNIST)
+
+photographs: $(VENV)/installed ## Fetch 342 photographs, for experiments/photographs.yaml
+	$(VENV)/bin/python -m pipeline.datasets.fetch photographs data/raw/photographs
 
 repro: $(VENV)/installed data ## Run the whole pipeline: data, stages, report
 	dvc repro

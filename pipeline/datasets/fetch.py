@@ -1,6 +1,6 @@
-"""Fetch Fashion-MNIST without a hub: from this machine, or from the system's package source.
+"""Fetch data sets without a hub: from this machine, or from the system's package source.
 
-Where neither has it, the stage prepare-data downloads it by torchvision.
+Where neither has Fashion-MNIST, the stage prepare-data downloads it by torchvision.
 """
 
 import gzip
@@ -8,18 +8,34 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.common.files import write_aside
 
-PACKAGE = "dataset-fashion-mnist"
-SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+SYSTEM_ROOT = Path("/")
 FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+# Cut-out photographs, GPL-2 as the package says; a folder of stamps a class.
+PHOTOGRAPHS = {
+    "birds": "animals/birds",
+    "fish": "animals/fish",
+    "flowers": "plants/flowers",
+    "fruit": "food/fruit",
+    "houses": "town/houses",
+    "insects": "animals/insects",
+    "mammals": "animals/mammals",
+    "money": "symbols/money",
+    "musical instruments": "hobbies/music",
+    "tools": "household/tools",
+    "vegetables": "food/vegetables",
+    "vehicles": "vehicles",
+}
 
 
 def fetch_fashion_mnist(destination: Path) -> bool:
@@ -30,43 +46,76 @@ def fetch_fashion_mnist(destination: Path) -> bool:
     """
     if all((destination / name).exists() for name in FILES):
         return True
-    if SYSTEM_FOLDER.is_dir():
-        _unpack(SYSTEM_FOLDER, destination)
-        return True
-    if shutil.which("apt-get") is None:
-        return False
-    with tempfile.TemporaryDirectory() as temporary:
-        package = _download_package(Path(temporary))
-        if package is None:
+    with _package("dataset-fashion-mnist", "usr/share/datasets/fashion-mnist") as folder:
+        if folder is None:
             return False
-        subprocess.run(["dpkg", "-x", str(package), temporary], check=True)
-        _unpack(Path(temporary) / SYSTEM_FOLDER.relative_to("/"), destination)
+        for name in FILES:
+            with (
+                gzip.open(folder / f"{name}.gz") as packed,
+                write_aside(destination / name) as aside,
+                aside.open("wb") as unpacked,
+            ):
+                shutil.copyfileobj(packed, unpacked)
     return True
 
 
-def _download_package(folder: Path) -> Path | None:
+def fetch_photographs(destination: Path) -> bool:
+    """Put 342 photographs of 12 classes into a folder a class; False where no source has them.
+
+    Args:
+        destination: a folder that appears when it is whole.
+    """
+    if destination.exists():
+        return True
+    with _package("tuxpaint-stamps-default", "usr/share/tuxpaint/stamps") as folder:
+        if folder is None:
+            return False
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=destination.parent) as temporary:
+            whole = Path(temporary) / destination.name
+            for name, stamps in PHOTOGRAPHS.items():
+                (whole / name).mkdir(parents=True)
+                for path in sorted((folder / stamps).rglob("*.png")):
+                    if not path.stem.endswith("_mirror"):
+                        below = path.relative_to(folder / stamps)
+                        shutil.copyfile(path, whole / name / "-".join(below.parts))
+            whole.rename(destination)
+    return True
+
+
+@contextmanager
+def _package(name: str, folder: str) -> Iterator[Path | None]:
+    """A folder of a Debian package: of this machine, or as downloaded; None without either."""
+    if (SYSTEM_ROOT / folder).is_dir():
+        yield SYSTEM_ROOT / folder
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        package = _download(name, Path(temporary)) if shutil.which("apt-get") else None
+        if package is not None:
+            subprocess.run(["dpkg", "-x", str(package), temporary], check=True)
+        yield Path(temporary) / folder if package is not None else None
+
+
+def _download(name: str, folder: Path) -> Path | None:
     """apt-get needs no root when its lists and cache lie in a folder of one's own."""
     (folder / "lists" / "partial").mkdir(parents=True)
     (folder / "cache" / "archives" / "partial").mkdir(parents=True)
     options = ["-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache"]
     options += ["-o", "APT::Sandbox::User=root", "-qq"]
-    for command in (["update"], ["download", PACKAGE]):
+    for command in (["update"], ["download", name]):
         result = subprocess.run(["apt-get", *options, *command], cwd=folder, capture_output=True)
         if result.returncode != 0:
             return None
     return next(folder.glob("*.deb"), None)
 
 
-def _unpack(source: Path, destination: Path) -> None:
-    for name in FILES:
-        with (
-            gzip.open(source / f"{name}.gz") as packed,
-            write_aside(destination / name) as aside,
-            aside.open("wb") as unpacked,
-        ):
-            shutil.copyfileobj(packed, unpacked)
-
+FETCHERS: dict[str, Callable[[Path], bool]] = {
+    "fashion-mnist": fetch_fashion_mnist,
+    "photographs": fetch_photographs,
+}
 
 if __name__ == "__main__":
-    if not fetch_fashion_mnist(Path(sys.argv[1])):
-        sys.stderr.write("Fashion-MNIST is not at hand; prepare-data will download it.\n")
+    if not FETCHERS[sys.argv[1]](Path(sys.argv[2])):
+        sys.stderr.write(
+            f"No package source has {sys.argv[1]}; README.md says what else there is.\n"
+        )

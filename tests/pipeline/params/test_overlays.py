@@ -80,7 +80,7 @@ def test_one_preset_leaves_nothing_of_another_behind(file: Path) -> None:
     written = [
         YAML(typ="safe").load(path.read_text()) for path in preset("x").parent.glob("*.yaml")
     ]
-    assert len(written) == len(PAPER) + 1
+    assert len(written) == len(PAPER) + 2
     assert len({frozenset(names(values)) for values in written}) == 1
     params.write_overlaid(file, preset(TLLIB))
     params.write_overlaid(file, preset("coco-70"))
