@@ -32,7 +32,7 @@ class CellSettings(Section):
     method: MethodName = BASELINE
     learning_rate: Positive = 0.003
     source_weight: NonNegative = 2.3
-    direction: Literal["auto", "direct", "reverse"] = "auto"
+    direction: Literal["auto", "direct", "reverse"] = "reverse"
     pseudo_samples: NonNegative = 0.0
     calibrated: bool = True
     relationship: Literal["learned", "uniform", "marginal", "shuffled"] = "learned"

@@ -171,7 +171,7 @@ class FitRelationship(Section):
     `pseudo_samples` of the source marginal are added to each row of the direct way.
     """
 
-    direction: Literal["auto", "direct", "reverse"] = "auto"
+    direction: Literal["auto", "direct", "reverse"] = "reverse"
     pseudo_samples: NonNegative = 0.0
     top_categories: Count = 5
 

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 
 from pipeline.artifacts import Best, SplitLogits, Store, read_json
 from pipeline.params import Params
+from pipeline.params.sections import FitRelationship
 from stages import fit_relationship
 
 CLASSES = ["007", "NA", "a|b"]
@@ -35,7 +36,7 @@ def test_g_is_judged_class_by_class_and_only_scalars_become_metrics(
     validation = logits_of([0, 0, 0, 0, 2, 2], {0: 1, 5: 1})
     store.save_logits({"train": train, "validation": validation}, tuple("vwxyz"))
     store.save_best(Best(2.3, 1.0, 0, None, None))
-    fit_relationship.run(Params())
+    fit_relationship.run(Params(fit_relationship=FitRelationship(direction="auto")))
 
     folder = store.folder("fit-relationship")
     found = read_json(folder / "diagnostics.json")
