@@ -3,10 +3,10 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 FASHION_MNIST := data/raw/FashionMNIST/raw
 
-.PHONY: help repro claims test data clean
+.PHONY: help repro claims test test-fast data clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed, got " + sys.version.split()[0]'
@@ -34,6 +34,9 @@ test: $(VENV)/installed ## Run linters, the type checker and all tests
 	mypy
 	lint-imports
 	OMP_NUM_THREADS=1 pytest --quiet --numprocesses auto --dist loadscope --no-loadscope-reorder
+
+test-fast: $(VENV)/installed ## Run the quick tests alone, while working
+	OMP_NUM_THREADS=1 pytest --quiet --numprocesses auto -m 'not slow and not processes'
 
 clean: ## Remove the environment and everything that stages made, but not dvc.lock
 	rm -rf $(VENV) .work mlruns mlflow.db* data/*/ experiments/*/data experiments/*/.work

@@ -28,7 +28,6 @@ from PIL import Image
 
 from pipeline.datasets.listing import ImageFolderReader
 from pipeline.datasets.store import store_images
-from pipeline.datasets.store.partial import Partial
 
 WIDTH, HEIGHT, QUALITY = 500, 375, 84
 CORES = os.cpu_count() or 1
@@ -36,10 +35,9 @@ CORES = os.cpu_count() or 1
 
 @dataclass(frozen=True)
 class Measured:
-    """Wall seconds, in all and of the check at the end; CPU seconds; peak memory in bytes."""
+    """Wall and CPU seconds; peak memory in bytes."""
 
     seconds: float
-    checking: float
     processor: float
     parent: int
     worker: int
@@ -96,40 +94,26 @@ def report(
     pairs = list(zip(runs, bare, strict=True))
     wall = [other.rate(part, 1) / run.rate(count, cores) for run, other in pairs]
     processor = [run.processor / count / (other.processor / part) for run, other in pairs]
-    checking = statistics.median(run.checking / run.seconds for run in runs)
     print(
         f"{name:27} {rate:6.1f} images/s a core; per image and core {statistics.median(wall):.3f} "
         f"({min(wall):.3f} to {max(wall):.3f}) of the bare wall time, "
         f"{statistics.median(processor):.3f} ({min(processor):.3f} to {max(processor):.3f}) of "
-        f"its CPU time; check {checking:.1%}"
+        "its CPU time"
     )
 
 
-def decode_bare(folder: Path, names: list[str], size: int) -> float:
+def decode_bare(folder: Path, names: list[str], size: int) -> None:
     for name in names:
         with Image.open(folder / name) as image:
             np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
-    return 0.0
 
 
-def store(folder: Path, names: list[str], size: int, workers: int) -> float:
-    """Returns the seconds of the check."""
+def store(folder: Path, names: list[str], size: int, workers: int) -> None:
     store_images.POOL_SECONDS = 0.0
-    spent = []
-    differing = Partial.differing
-
-    def timed(partial: Partial, rows: np.ndarray, threads: int) -> np.ndarray:
-        began = time.perf_counter()
-        found = differing(partial, rows, threads)
-        spent.append(time.perf_counter() - began)
-        return found
-
-    Partial.differing = timed  # type: ignore[method-assign]
     store_images.store_images(
         names, ImageFolderReader(folder), folder / "images.npy", size, work=folder / "work",
         least_size=8, on_bad_image="stop", workers=workers, on_progress=lambda done: None,
     )  # fmt: skip
-    return sum(spent)
 
 
 def check(folder: Path, names: list[str], size: int) -> None:
@@ -141,26 +125,24 @@ def check(folder: Path, names: list[str], size: int) -> None:
     (folder / "images.npy").unlink()
 
 
-def in_process(work: Callable[..., float], *arguments: object) -> Measured:
+def in_process(work: Callable[..., None], *arguments: object) -> Measured:
     """Measure in a fresh process, so that its peak memory is its own."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_measured, work, arguments).result()
 
 
-def _measured(work: Callable[..., float], arguments: tuple[object, ...]) -> Measured:
+def _measured(work: Callable[..., None], arguments: tuple[object, ...]) -> Measured:
     peaks: dict[int, int] = {}
     ended = threading.Event()
     watch = threading.Thread(target=_watch_workers, args=(peaks, ended))
     watch.start()
     began, processor = time.perf_counter(), os.times()
-    checking = work(*arguments)
+    work(*arguments)
     seconds, spent = time.perf_counter() - began, os.times()
     ended.set()
     watch.join()
     processor_seconds = sum(spent[:4]) - sum(processor[:4])
-    return Measured(
-        seconds, checking, processor_seconds, _peak(os.getpid()), max(peaks.values(), default=0)
-    )
+    return Measured(seconds, processor_seconds, _peak(os.getpid()), max(peaks.values(), default=0))
 
 
 def _watch_workers(peaks: dict[int, int], ended: threading.Event) -> None:

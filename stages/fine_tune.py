@@ -5,19 +5,25 @@ from functools import partial
 
 import pandas as pd
 
-from pipeline.artifacts import Store, write_csv
+from pipeline.artifacts import Best, Store, write_csv
 from pipeline.common.errors import UserError
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.common.resume import resume_key
 from pipeline.params import Params
-from pipeline.params.sections import CO_TUNING, Training
+from pipeline.params.sections import SOURCE_PARTS, Training
 from pipeline.sources.models import load_source_model
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import resolve_compute
 from pipeline.training.distributed import Processes, joined_processes
 from pipeline.training.fit import Data, FitResult, fit
-from pipeline.training.methods import TRAINING_CODE, compose_method, new_model, training_data
+from pipeline.training.methods import (
+    TRAINING_CODE,
+    SourceLabels,
+    compose_method,
+    new_model,
+    training_data,
+)
 
 
 def run(params: Params, method: str) -> None:
@@ -29,10 +35,11 @@ def run_in(processes: Processes, params: Params, method: str) -> None:
     """What each of the processes does; the first one writes and tracks."""
     store = Store(project_root())
     best = store.load_best()
-    train, data, training = prepare(store, processes, params, method, best.source_weight)
+    train, data, training = prepare(store, processes, params, method, best)
     inputs = [
         store.require("prepare-data", "manifest.csv"),
         store.require("prepare-data", "images.npy"),
+        store.require("extract-logits", "logits.safetensors"),
         store.require("fit-relationship", "relationship.safetensors"),
         store.require("tune", "best.json"),
     ]
@@ -45,7 +52,7 @@ def run_in(processes: Processes, params: Params, method: str) -> None:
         train(checkpoint=checkpoint)
         return
     logged = training.model_dump() | {"method": method, "seed": params.seed}
-    if CO_TUNING in method.split("+"):
+    if set(method.split("+")) & set(SOURCE_PARTS):
         logged |= {"source_weight": best.source_weight, "temperature": best.temperature}
     with (
         stage_run(
@@ -64,7 +71,7 @@ def run_in(processes: Processes, params: Params, method: str) -> None:
 
 
 def prepare(
-    store: Store, processes: Processes, params: Params, method: str, source_weight: float
+    store: Store, processes: Processes, params: Params, method: str, best: Best
 ) -> tuple[Callable[..., FitResult], Data, Training]:
     """fit() with all that the method trains by, the images, and the training's settings."""
     section = params.fine_tune
@@ -80,8 +87,15 @@ def prepare(
     source = load_source_model(**params.source_model.model_dump())
     data = training_data(prepared, source, params.source_model.input_size)
     model = new_model(source, len(prepared.classes), params.seed).to(compute.device)
+    labels = SourceLabels(relationship, store.load_logits(), best.temperature)
     objective, training = compose_method(
-        method, model, section, section.peers, relationship, source_weight, processes
+        method,
+        model,
+        section,
+        section.peers,
+        labels,
+        best.source_weight,
+        processes,
     )
     train = partial(
         fit, model, objective, data, training, compute, params.seed, processes=processes

@@ -1,5 +1,6 @@
 """Learn p(y_s | y_t), and say what it looks like."""
 
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -9,12 +10,12 @@ from torch import Tensor
 from pipeline.artifacts import SplitLogits, Store, by_class, write_csv, write_json
 from pipeline.common.project import project_root
 from pipeline.cotuning import diagnostics
-from pipeline.cotuning.relationship import ReverseClassifier
 from pipeline.params import Params
 from pipeline.report.figures import relationship_heat_map, save_figure
-from pipeline.sources.from_logits import learn_relationship
+from pipeline.sources.from_logits import Learned, learn_relationship
 from pipeline.tracking.runs import stage_run
 
+CERTAIN = 2.0  # standard errors
 SIMILAR_ROWS = 0.95  # cosine from which two rows hardly differ for the source head
 NEAR_MAJORITY = 0.02  # accuracy over the majority class that g must exceed to know anything
 
@@ -36,10 +37,9 @@ def run(params: Params) -> None:
         ],
         outputs=folder,
     ) as run:
-        relationship, classifier = learn_relationship(
-            splits, len(classes), best.temperature, section.direction
-        )
-        found = diagnose(relationship, classifier, splits, classes, best.temperature)
+        learned = learn_relationship(splits, len(classes), best.temperature, section)
+        relationship = learned.relationship
+        found = diagnose(learned, splits, classes, best.temperature)
         store.save_relationship(relationship)
         write_json(folder / "diagnostics.json", found)
         write_csv(
@@ -51,17 +51,18 @@ def run(params: Params) -> None:
             folder / "relationship.png",
         )
         g = {name: value for name, value in found["classifier"].items() if name != "class_accuracy"}
-        run.log_metrics({"leep": found["leep"], "nce": found["nce"], **g})
+        knows = {f"knowledge_{name}": value for name, value in (found["knowledge"] or {}).items()}
+        run.log_metrics({"leep": found["leep"], "nce": found["nce"], **g, **knows})
 
 
 def diagnose(
-    relationship: Tensor,
-    classifier: ReverseClassifier,
+    learned: Learned,
     splits: dict[str, SplitLogits],
     classes: list[str],
     temperature: float,
 ) -> dict[str, Any]:
     """Scores of the transfer and warnings, as JSON values; classes by name."""
+    relationship, classifier = learned.relationship, learned.classifier
     train, validation = splits["train"], splits["validation"]
     probabilities = F.softmax(train.logits.double() / temperature, dim=1)
     similar = diagnostics.most_similar_rows(relationship)
@@ -69,6 +70,9 @@ def diagnose(
     predicted = classifier.predict(F.softmax(validation.logits.double() / temperature, dim=1))
     right = (predicted == validation.labels).double()
     found: dict[str, Any] = {
+        "direction": learned.direction,
+        "pseudo_samples": learned.pseudo_samples,
+        "knowledge": asdict(learned.knowledge) if learned.knowledge else None,
         "leep": diagnostics.leep_score(probabilities, train.labels, len(classes)),
         "nce": diagnostics.nce_score(probabilities, train.labels, len(classes)),
         "row_entropy": by_class(classes, diagnostics.row_entropies(relationship)),
@@ -94,7 +98,14 @@ def diagnose(
 def warnings(found: dict[str, Any]) -> list[str]:
     """What in the diagnostics speaks against trusting the relationship."""
     similar, classifier = found["most_similar_rows"], found["classifier"]
+    knowledge = found["knowledge"]
     messages = []
+    if knowledge and knowledge["nats"] < CERTAIN * knowledge["standard_error"]:
+        messages.append(
+            f"the relationship knows nothing of images that it was not learned from "
+            f"({knowledge['nats']:+.2f} nats, standard error {knowledge['standard_error']:.2f}): "
+            "Co-Tuning can hardly gain from it"
+        )
     if similar["cosine"] >= SIMILAR_ROWS:
         messages.append(
             f"{similar['first']} and {similar['second']} have nearly the same row (cosine "

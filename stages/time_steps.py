@@ -12,6 +12,7 @@ from pipeline.artifacts import Store, read_json, write_csv
 from pipeline.claims.pool import Pool, load_pool, pool_files
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
+from pipeline.cotuning.objectives import Batch
 from pipeline.datasets.batches import training_batches
 from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings
@@ -19,7 +20,7 @@ from pipeline.params.sections import BASELINE
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import Compute, resolve_compute
 from pipeline.training.fit import Loop
-from pipeline.training.methods import compose_method, new_model, training_data
+from pipeline.training.methods import SourceLabels, compose_method, new_model, training_data
 
 WARM_UP_ROUNDS = 3
 
@@ -59,26 +60,26 @@ def new_calls(
     data = training_data(pool.prepared, pool.source, params.source_model.input_size)
     source_categories = pool.logits.shape[1]
     uniform = torch.full((classes, source_categories), 1 / source_categories).to(compute.device)
-    images, labels = next(
-        training_batches(
-            data.train,
-            data.preprocessing,
-            params.fine_tune.batch_size,
-            torch.Generator().manual_seed(params.seed),
-            compute.device,
-        )
+    labels = SourceLabels(uniform, pool.split_logits(pool.prepared), 1.0)
+    batches = training_batches(
+        data.train,
+        data.preprocessing,
+        params.fine_tune.batch_size,
+        torch.Generator().manual_seed(params.seed),
+        compute.device,
     )
+    batch = Batch(*next(batches))
     steps: Calls = {}
     passes: Calls = {}
     for method, given in settings.items():
         model = new_model(pool.source, classes, params.seed).to(compute.device)
         model.train().to(memory_format=torch.channels_last)
         objective, training = compose_method(
-            method, model, params.fine_tune, given.peers, uniform, given.source_weight
+            method, model, params.fine_tune, given.peers, labels, given.source_weight
         )
         loop = Loop(model, objective, data, training, compute)
-        steps[method] = functools.partial(loop.step, images, labels)
-        passes[method] = functools.partial(infer, model.deploy(), images, compute)
+        steps[method] = functools.partial(loop.step, batch)
+        passes[method] = functools.partial(infer, model.deploy(), batch.images, compute)
     return steps, passes
 
 

@@ -131,8 +131,8 @@ class TrialRunner:
     def objective(self, source_weight: float, temperature: float, classes: int) -> Objective:
         if source_weight == 0:
             return vanilla
-        direction = self.params.fit_relationship.direction
-        relationship, _ = learn_relationship(self.logits, classes, temperature, direction)
+        way = self.params.fit_relationship
+        relationship = learn_relationship(self.logits, classes, temperature, way).relationship
         return compose(co_tuning(relationship.float().to(self.compute.device), source_weight))
 
 
@@ -198,4 +198,5 @@ def _steering(params: Params) -> dict[str, object]:
     """Everything but the number of trials, so that a search can be made longer."""
     section = params.model_dump(mode="json", include={"seed", "compute", "source_model", "tune"})
     section["tune"].pop("trials")
-    return section | {"direction": params.fit_relationship.direction}
+    way = params.fit_relationship
+    return section | {"direction": way.direction, "pseudo_samples": way.pseudo_samples}

@@ -1,4 +1,4 @@
-"""A miniature of each published layout, from its files to the report."""
+"""A miniature of each published layout is prepared; two that differ most go on to the report."""
 
 import json
 from pathlib import Path
@@ -23,6 +23,8 @@ from stages import (
 )
 
 METHODS = ["vanilla", "co-tuning"]
+# Names with slashes and a published validation split; no published split at all.
+UP_TO_THE_REPORT = ("fgvc-aircraft", "EuroSAT")
 SPLITS = {  # of 27 images; 20 % for validation and test of each class where not published
     "cub-200-2011": {"train": 15, "validation": 3, "test": 9},
     "stanford-cars": {"train": 15, "validation": 3, "test": 9},
@@ -34,8 +36,8 @@ SPLITS = {  # of 27 images; 20 % for validation and test of each class where not
 }
 
 
-def run_all(params: Params) -> None:
-    for stage in (prepare_data, extract_logits, calibrate, tune, fit_relationship):
+def run_further(params: Params) -> None:
+    for stage in (extract_logits, calibrate, tune, fit_relationship):
         stage.run(params)
     for method in METHODS:
         fine_tune.run(params, method)
@@ -44,7 +46,7 @@ def run_all(params: Params) -> None:
 
 
 @pytest.mark.parametrize("source", SPLITS)
-def test_a_miniature_goes_through_the_whole_pipeline(
+def test_a_miniature_goes_through_the_pipeline(
     source: str, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
@@ -65,7 +67,7 @@ def test_a_miniature_goes_through_the_whole_pipeline(
             "report": {"bootstrap_resamples": 100},
         }
     )
-    run_all(params)
+    prepare_data.run(params)
 
     prepared = Store(project).load_prepared()
     manifest = prepared.manifest
@@ -79,6 +81,9 @@ def test_a_miniature_goes_through_the_whole_pipeline(
         is_colour = (np.abs(colours - colour) < 10).all(axis=1)
         assert (is_colour | (np.abs(colours - grey) < 10).all(axis=1)).all()
         assert is_colour.sum() >= len(rows) - 3
+    if source not in UP_TO_THE_REPORT:
+        return
+    run_further(params)
     for method in METHODS:
         folder = project / "data/evaluate" / method
         assert 0 <= json.loads((folder / "metrics.json").read_text())["accuracy"] <= 1

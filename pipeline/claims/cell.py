@@ -3,11 +3,10 @@
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from pipeline.artifacts import Prepared
 from pipeline.claims.controls import control
@@ -15,13 +14,18 @@ from pipeline.claims.pool import Pool
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings, Rate
-from pipeline.params.sections import CO_TUNING, Evaluate, Training
+from pipeline.params.sections import SOURCE_PARTS, Evaluate, Training
 from pipeline.report.metrics import classification_metrics, predictions_table
-from pipeline.sources.from_logits import find_temperature, learn_relationship
+from pipeline.sources.from_logits import find_temperature, learn_relationship, source_marginal
 from pipeline.training.compute import Compute
 from pipeline.training.fit import Data, DivergedError, FitResult, fit
 from pipeline.training.inference import predict_crops
-from pipeline.training.methods import compose_method, new_model, training_data
+from pipeline.training.methods import (
+    SourceLabels,
+    compose_method,
+    new_model,
+    training_data,
+)
 
 Result = dict[str, Any]
 
@@ -73,14 +77,14 @@ def run_cell(cell: Cell, pool: Pool, params: Params, compute: Compute) -> Result
     sample = pool.draw(cell.rate.images_per_class, params.prepare_data.val_fraction, cell.seed)
     data = training_data(sample, pool.source, params.source_model.input_size)
     model = new_model(pool.source, len(sample.classes), cell.seed).to(compute.device)
-    temperature, relationship = _relationship(cell, pool, sample, params)
+    temperature, labels = _source_labels(cell, pool, sample, params)
     training = training_of(cell, params.fine_tune, data)
     objective, training = compose_method(
         cell.settings.method,
         model,
         training,
         cell.settings.peers,
-        relationship.float().to(compute.device),
+        replace(labels, relationship=labels.relationship.to(compute.device)),
         cell.settings.source_weight,
     )
     result: Result = cell.columns | {"temperature": temperature, "diverged": False}
@@ -110,18 +114,21 @@ def training_of(cell: Cell, training: Training, data: Data) -> Training:
     )
 
 
-def _relationship(
+def _source_labels(
     cell: Cell, pool: Pool, sample: Prepared, params: Params
-) -> tuple[float | None, Tensor]:
+) -> tuple[float | None, SourceLabels]:
+    """Where no part uses them, those of a relationship that is not learned."""
     classes = len(sample.classes)
-    if CO_TUNING not in cell.settings.method.split("+"):
-        return None, torch.empty(classes, 0)
     splits = pool.split_logits(sample)
+    if not set(cell.settings.method.split("+")) & set(SOURCE_PARTS):
+        return None, SourceLabels(torch.empty(classes, 0), splits, 1.0)
     temperature = 1.0
     if cell.settings.calibrated:
         temperature = find_temperature(params.calibrate, splits, classes).temperature
-    learned, _ = learn_relationship(splits, classes, temperature, cell.settings.direction)
-    return temperature, control(learned, cell.settings.relationship, cell.seed)
+    learned = learn_relationship(splits, classes, temperature, cell.settings).relationship
+    marginal = source_marginal(splits, temperature)
+    taught = control(learned, marginal, cell.settings.relationship, cell.seed)
+    return temperature, SourceLabels(taught, splits, temperature)
 
 
 def _kept(fitted: FitResult) -> Result:

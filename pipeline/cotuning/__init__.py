@@ -28,6 +28,8 @@ __all__ = [
     "fit_relationship",
     "fit_target_likelihood_temperature",
     "fit_temperature",
+    "image_labels",
+    "knowledge",
     "losses",
     "model",
     "objectives",

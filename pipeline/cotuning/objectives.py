@@ -2,22 +2,38 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pipeline.cotuning.losses import translated_cross_entropy
 from pipeline.cotuning.model import Outputs
 
-# A CoTuningModel, images [batch, channel, height, width] and labels [batch] to named
-# terms of the loss.
-Objective = Callable[[nn.Module, Tensor, Tensor], dict[str, Tensor]]
-# Images, what the model made of them, and labels to named terms of the loss.
-Terms = Callable[[Tensor, Outputs, Tensor], dict[str, Tensor]]
+
+class Batch(NamedTuple):
+    """What an objective is computed on.
+
+    Attributes:
+        images: network input, [batch, channel, height, width].
+        labels: target classes, [batch].
+        rows: which images they are, [batch]; needed where a part has labels for each image.
+    """
+
+    images: Tensor
+    labels: Tensor
+    rows: Tensor | None = None
 
 
-def _no_terms(images: Tensor, outputs: Outputs, labels: Tensor) -> dict[str, Tensor]:
+# A CoTuningModel and a batch to named terms of the loss.
+Objective = Callable[[nn.Module, Batch], dict[str, Tensor]]
+# A batch and what the model made of it to named terms of the loss.
+Terms = Callable[[Batch, Outputs], dict[str, Tensor]]
+
+
+def _no_terms(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
     return {}
 
 
@@ -45,11 +61,11 @@ def compose(*parts: Part) -> Objective:
     """
     with_source = any(part.uses_source_head for part in parts)
 
-    def objective(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        outputs: Outputs = model(images, with_source)
-        terms = {"target_loss": F.cross_entropy(outputs.target_logits.float(), labels)}
+    def objective(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        outputs: Outputs = model(batch.images, with_source)
+        terms = {"target_loss": F.cross_entropy(outputs.target_logits.float(), batch.labels)}
         for part in parts:
-            terms |= part.terms(images, outputs, labels)
+            terms |= part.terms(batch, outputs)
         return terms
 
     return objective
@@ -68,14 +84,51 @@ def co_tuning(relationship: Float[Tensor, "target source"], source_weight: float
 
     Source: You et al., NeurIPS 2020, equation 1.
     """
+
+    def loss(batch: Batch, source_logits: Tensor) -> Tensor:
+        return translated_cross_entropy(source_logits, batch.labels, relationship)
+
+    return _source_part(loss, source_weight)
+
+
+def image_labels(
+    source_labels: Float[Tensor, "image source"],
+    rows: Int[Tensor, " image"],
+    source_weight: float,
+) -> Part:
+    """The cross-entropy of the source head to a soft label of each image's own, times
+    source_weight (lambda >= 0).
+
+    With the source model's own predictions it is Learning without Forgetting; with
+    `posterior_labels` the label also knows the image's class.
+
+    Args:
+        source_labels: p(s) of each training image, rows sum to 1.
+        rows: of these images, as in `Batch.rows`.
+
+    Raises:
+        ValueError: source_weight is negative.
+
+    Source: Li and Hoiem, Learning without Forgetting, ECCV 2016, equation 2.
+    """
+    places = torch.full((int(rows.max()) + 1,), -1, device=source_labels.device)
+    places[rows] = torch.arange(len(rows), device=source_labels.device)
+
+    def loss(batch: Batch, source_logits: Tensor) -> Tensor:
+        assert batch.rows is not None, "labels of images need to know which images they are of"
+        return F.cross_entropy(source_logits.float(), source_labels[places[batch.rows]])
+
+    return _source_part(loss, source_weight)
+
+
+def _source_part(loss: Callable[[Batch, Tensor], Tensor], source_weight: float) -> Part:
     if source_weight < 0:
         raise ValueError(f"source_weight must be at least 0, got {source_weight}")
     if source_weight == 0:
         return Part()
 
-    def terms(images: Tensor, outputs: Outputs, labels: Tensor) -> dict[str, Tensor]:
+    def terms(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         assert outputs.source_logits is not None, "compose() runs the source head"
-        loss = translated_cross_entropy(outputs.source_logits, labels, relationship)
-        return {"source_loss": source_weight * loss}
+        return {"source_loss": source_weight * loss(batch, outputs.source_logits)}
 
     return Part(terms, uses_source_head=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.cotuning.model import CoTuningModel, Outputs
-from pipeline.cotuning.objectives import Part
+from pipeline.cotuning.objectives import Batch, Part
 
 DELTA_STAGES = 4
 
@@ -30,7 +30,7 @@ def l2_sp(model: CoTuningModel, strength: float, head_strength: float) -> Part:
     """
     start = [parameter.detach().clone() for parameter in model.backbone.parameters()]
 
-    def terms(images: Tensor, outputs: Outputs, labels: Tensor) -> dict[str, Tensor]:
+    def terms(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         moved = (w - w0 for w, w0 in zip(model.backbone.parameters(), start, strict=True))
         return {
             "starting_point": strength * half_squared_norm(moved),
@@ -86,9 +86,9 @@ def delta(model: CoTuningModel, strength: float, head_strength: float) -> Part:
     names = last_convolutions(model.backbone, DELTA_STAGES)
     maps, start_maps = _keep_outputs(model.backbone, names), _keep_outputs(start, names)
 
-    def terms(images: Tensor, outputs: Outputs, labels: Tensor) -> dict[str, Tensor]:
+    def terms(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         with torch.no_grad():
-            start(images)
+            start(batch.images)
         pairs = [maps[name] for name in names], [start_maps[name] for name in names]
         return {
             "feature_maps": strength * feature_map_distance(*pairs),
@@ -136,7 +136,7 @@ def smallest_singular_values(
 def bss(model: CoTuningModel, strength: float, singular_values: int) -> Part:
     """strength times smallest_singular_values of the pooled features."""
 
-    def terms(images: Tensor, outputs: Outputs, labels: Tensor) -> dict[str, Tensor]:
+    def terms(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         penalty = smallest_singular_values(outputs.features, singular_values)
         return {"spectral_shrinkage": strength * penalty}
 

@@ -49,23 +49,35 @@ def direct_relationship(
     probabilities: Float[Tensor, "batch source"],
     labels: Int[Tensor, " batch"],
     target_classes: int,
+    pseudo_samples: float = 0.0,
 ) -> Float[Tensor, "target source"]:
-    """R[t] is the mean source prediction over the samples of class t.
+    r"""R[t] is the mean source prediction over the samples of class t, drawn to that of all.
+
+    .. math:: R[t] = (n_t m_t + a m) / (n_t + a)
+
+    with the mean m_t over the n_t samples of class t, the mean m over all samples (the source
+    marginal), and a pseudo-samples: the mean of a Dirichlet posterior whose prior is m.
 
     Args:
         probabilities: calibrated p(s | x_i), rows sum to 1.
         labels: in [0, target_classes).
         target_classes: number of rows of the result; each sums to 1.
+        pseudo_samples: a >= 0; 0 is the paper's direct approach.
 
     Raises:
-        ValueError: a class has no sample, a label is out of range, or there are fewer than
-            two classes.
+        ValueError: a class has no sample, a label is out of range, there are fewer than two
+            classes, or pseudo_samples is negative.
 
-    Source: You et al., NeurIPS 2020, section 3.2, "direct approach".
+    Source: You et al., NeurIPS 2020, section 3.2, "direct approach"; the prior is that of
+    Gelman et al., Bayesian Data Analysis, 3rd edition, section 3.4.
     """
     _require_every_class(labels, target_classes)
+    if pseudo_samples < 0:
+        raise ValueError(f"pseudo_samples must be at least 0, got {pseudo_samples}")
     one_hot = F.one_hot(labels.long(), target_classes).double()
-    return one_hot.T @ probabilities.double() / one_hot.sum(dim=0)[:, None]
+    prior = pseudo_samples * probabilities.double().mean(dim=0)
+    counts = one_hot.sum(dim=0)[:, None]
+    return (one_hot.T @ probabilities.double() + prior) / (counts + pseudo_samples)
 
 
 def fit_reverse_classifier(
@@ -142,6 +154,7 @@ def fit_relationship(
     target_classes: int,
     temperature: float = 1.0,
     direction: Direction = "reverse",
+    pseudo_samples: float = 0.0,
 ) -> tuple[Float[Tensor, "target source"], ReverseClassifier]:
     """Learn R = p(y_s | y_t) from the source model's logits on the target data.
 
@@ -154,6 +167,7 @@ def fit_relationship(
         target_classes: at least 2.
         temperature: T > 0 of the source model; probabilities are softmax(logits / T).
         direction: which approach gives R; g is fitted for both, its accuracy is a diagnostic.
+        pseudo_samples: of the direct approach, see direct_relationship.
 
     Returns:
         R in float64, each row summing to 1, and the classifier g.
@@ -174,7 +188,8 @@ def fit_relationship(
     probabilities = torch.cat([train, validation])
     if direction == "direct":
         labels = torch.cat([train_labels, validation_labels])
-        return direct_relationship(probabilities, labels, target_classes), classifier
+        relationship = direct_relationship(probabilities, labels, target_classes, pseudo_samples)
+        return relationship, classifier
     return reverse_relationship(classifier, probabilities.mean(dim=0)), classifier
 
 

@@ -149,8 +149,10 @@ def training_batches(
     generator: torch.Generator,
     device: torch.device,
     share: Callable[[int], slice] = lambda length: slice(None),
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """One shuffled, augmented epoch; a last partial batch is dropped unless it is the only one.
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Images, labels and rows of one shuffled, augmented epoch.
+
+    A last partial batch is dropped unless it is the only one.
 
     The generator (on the CPU) decides order, crops and flips, so that every device sees the
     same images. `share` gives the places of a batch of that length that are loaded here.
@@ -164,7 +166,8 @@ def training_batches(
     loaded = _load(images, parts, device)
     for batch, here, (pixels, labels) in zip(batches, places, loaded, strict=True):
         boxes, flips = preprocessing.draw_crops(len(batch), generator)
-        yield preprocessing.crop(pixels, boxes[here], flips[here]), labels
+        rows = torch.from_numpy(images.rows[batch[here]]).to(device, non_blocking=True)
+        yield preprocessing.crop(pixels, boxes[here], flips[here]), labels, rows
 
 
 def evaluation_batches(

@@ -24,16 +24,18 @@ RowName = Annotated[str, Field(pattern=r"^[\w .+-]+$")]
 class CellSettings(Section):
     """How a cell of the claims table is trained, as far as cells differ.
 
-    `relationship` is the learned R, or a control in its place: uniform rows, or the learned
-    rows given to other classes. `calibrated: false` leaves the temperature at 1.
+    `relationship` is the learned R, or a control in its place: uniform rows, the source
+    marginal in every row, or the learned rows given to other classes. `calibrated: false`
+    leaves the temperature at 1.
     """
 
     method: MethodName = BASELINE
     learning_rate: Positive = 0.003
     source_weight: NonNegative = 2.3
-    direction: Literal["reverse", "direct"] = "reverse"
+    direction: Literal["auto", "direct", "reverse"] = "auto"
+    pseudo_samples: NonNegative = 0.0
     calibrated: bool = True
-    relationship: Literal["learned", "uniform", "shuffled"] = "learned"
+    relationship: Literal["learned", "uniform", "marginal", "shuffled"] = "learned"
     peers: Peers = Peers()
 
     def changed(self, values: Mapping[str, Any]) -> "CellSettings":

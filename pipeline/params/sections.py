@@ -166,7 +166,13 @@ class Tune(Training):
 
 
 class FitRelationship(Section):
-    direction: Literal["reverse", "direct"] = "reverse"
+    """`auto` is the direct way with the prior under which it knows most of held-out images.
+
+    `pseudo_samples` of the source marginal are added to each row of the direct way.
+    """
+
+    direction: Literal["auto", "direct", "reverse"] = "auto"
+    pseudo_samples: NonNegative = 0.0
     top_categories: Count = 5
 
 
@@ -206,8 +212,10 @@ class Peers(Section):
     stoch_norm: StochNorm = StochNorm()
 
 
-BASELINE, CO_TUNING = "vanilla", "co-tuning"
-PARTS = (CO_TUNING, *(name.replace("_", "-") for name in Peers.model_fields))
+BASELINE, CO_TUNING, LWF, POSTERIOR = "vanilla", "co-tuning", "lwf", "posterior-co-tuning"
+# What teaches the source head, each with the source weight.
+SOURCE_PARTS = (CO_TUNING, LWF, POSTERIOR)
+PARTS = (*SOURCE_PARTS, *(name.replace("_", "-") for name in Peers.model_fields))
 
 
 def _known_method(name: str) -> str:

@@ -123,8 +123,11 @@ def _calibration(results: Results) -> Iterable[str]:
 
 def _relationship(results: Results) -> Iterable[str]:
     yield "## Relationship"
-    direction, best = results.params.fit_relationship.direction, results.best
-    yield f"p(source category | target class), {direction} approach, T = {best.temperature:.4g}."
+    found, best = results.diagnostics, results.best
+    way = f"{found['direction']} approach"
+    if found["pseudo_samples"]:
+        way += f" with {found['pseudo_samples']:g} pseudo-samples of the source marginal a row"
+    yield f"p(source category | target class), {way}, T = {best.temperature:.4g}."
     yield results.picture("relationship.png", "Top source categories of each class")
     entropy = results.diagnostics["row_entropy"]
     rows = []
@@ -145,12 +148,24 @@ def _diagnostics(found: Mapping[str, Any], classes: int) -> Iterable[str]:
     pair = f"{similar['first']} and {similar['second']}"
     guess = f"{-np.log(classes):.3f} is guessing among {classes} equally frequent classes"
     rows = [
+        *_knowledge(found["knowledge"]),
         ["LEEP", f"{found['leep']:.3f}", f"nats, at most 0; {guess}"],
         ["NCE", f"{found['nce']:.3f}", "nats, at most 0; the same from the top category alone"],
         ["Most similar rows", f"{similar['cosine']:.3f}", f"cosine of {pair}"],
         ["Classifier g", f"{g['validation_accuracy']:.1%}", g_meaning],
     ]
     yield table(["Score", "Value", "Meaning"], rows)
+
+
+def _knowledge(found: Mapping[str, Any] | None) -> Iterable[list[str]]:
+    if not found:
+        return
+    meaning = (
+        f"nats that R explains held-out source predictions better by than their mean does "
+        f"(standard error {found['standard_error']:.3f}); by it alone {found['accuracy']:.1%} of "
+        "the classes are right"
+    )
+    yield ["Knowledge of R", f"{found['nats']:+.3f}", meaning]
 
 
 def _training(results: Results) -> Iterable[str]:

@@ -13,12 +13,8 @@ from torch import Tensor, nn
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_aside
 from pipeline.cotuning.model import CoTuningModel
-from pipeline.cotuning.objectives import Objective
-from pipeline.datasets.batches import (
-    ImageSet,
-    Preprocessing,
-    training_batches,
-)
+from pipeline.cotuning.objectives import Batch, Objective
+from pipeline.datasets.batches import ImageSet, Preprocessing, training_batches
 from pipeline.params.sections import Training
 from pipeline.training.compute import Compute
 from pipeline.training.distributed import ALONE, Processes
@@ -182,20 +178,20 @@ class Loop:
         self.model.train()
         totals: dict[str, Tensor] = {}
         seen = 0
-        for images, labels in itertools.islice(self._batches(generator), iterations):
-            terms = self.step(images, labels)
+        for batch in itertools.islice(self._batches(generator), iterations):
+            terms = self.step(batch)
             for name, value in terms.items():
-                totals[name] = value.detach() * len(labels) + totals.get(name, 0)
-            seen += len(labels)
-            on_batch(len(labels) * self.processes.count)
+                totals[name] = value.detach() * len(batch.labels) + totals.get(name, 0)
+            seen += len(batch.labels)
+            on_batch(len(batch.labels) * self.processes.count)
         means = self.processes.mean(torch.stack([total / seen for total in totals.values()]))
         return dict(zip(totals, means.tolist(), strict=True))
 
-    def _batches(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self, generator: torch.Generator) -> Iterator[Batch]:
         """Pass after pass over the training images, each in an order of its own."""
         crops = replace(self.data.preprocessing, smallest_crop=self.training.smallest_crop)
         while True:
-            yield from training_batches(
+            batches = training_batches(
                 self.data.train,
                 crops,
                 self.training.batch_size,
@@ -203,10 +199,11 @@ class Loop:
                 self.compute.device,
                 self.processes.share,
             )
+            yield from itertools.starmap(Batch, batches)
 
-    def step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def step(self, batch: Batch) -> dict[str, Tensor]:
         with self.compute.autocast():
-            terms = self.objective(self.network, images, labels)
+            terms = self.objective(self.network, batch)
         self.optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
         if self.training.max_gradient_norm is not None:

@@ -1,17 +1,22 @@
 """The parts that every training stage puts together in the same way."""
 
 import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.artifacts import Prepared
+from pipeline.artifacts import Prepared, SplitLogits
 from pipeline.common.errors import UserError
+from pipeline.cotuning.image_labels import posterior_labels
 from pipeline.cotuning.model import CoTuningModel
-from pipeline.cotuning.objectives import Objective, Part, co_tuning, compose
+from pipeline.cotuning.objectives import Objective, Part, co_tuning, compose, image_labels
 from pipeline.cotuning.regularizers import PEERS
 from pipeline.datasets.batches import Preprocessing
-from pipeline.params.sections import BASELINE, CO_TUNING, Peers, Training
+from pipeline.params.sections import BASELINE, CO_TUNING, POSTERIOR, SOURCE_PARTS, Peers, Training
+from pipeline.sources.from_logits import source_marginal
 from pipeline.sources.models import SourceModel
 from pipeline.training.distributed import ALONE, Processes
 from pipeline.training.fit import Data
@@ -41,12 +46,38 @@ def training_data(prepared: Prepared, source: SourceModel, input_size: int) -> D
     )
 
 
+@dataclass(frozen=True)
+class SourceLabels:
+    """What the source head can be taught by.
+
+    Attributes:
+        relationship: R [target, source], on the device of the training.
+        splits: source logits of train and validation.
+        temperature: T > 0 of the source model.
+    """
+
+    relationship: Tensor
+    splits: Mapping[str, SplitLogits]
+    temperature: float
+
+    def part(self, name: str, source_weight: float) -> Part:
+        """The part co-tuning, lwf or posterior-co-tuning of a method."""
+        if name == CO_TUNING:
+            return co_tuning(self.relationship.float(), source_weight)
+        train, device = self.splits["train"], self.relationship.device
+        labels = F.softmax(train.logits / self.temperature, dim=1)
+        if name == POSTERIOR:
+            marginal = source_marginal(self.splits, self.temperature)
+            labels = posterior_labels(labels, train.labels, self.relationship.cpu(), marginal)
+        return image_labels(labels.float().to(device), train.rows.to(device), source_weight)
+
+
 def compose_method(
     name: str,
     model: CoTuningModel,
     training: Training,
     peers: Peers,
-    relationship: Tensor,
+    labels: SourceLabels,
     source_weight: float,
     processes: Processes = ALONE,
 ) -> tuple[Objective, Training]:
@@ -57,8 +88,8 @@ def compose_method(
         model: with the source model's weights, on the device that it will be trained on; a part
             may keep a copy of it and change how it normalises. Where no part uses the source head,
             it gets no gradients.
-        relationship: R [target, source], on the same device.
-        source_weight: lambda >= 0; this and R are of the part co-tuning.
+        labels: of the source head.
+        source_weight: lambda >= 0; this and the labels are of the parts that use the source head.
         processes: that will train the model.
 
     Raises:
@@ -66,8 +97,8 @@ def compose_method(
     """
     parts: dict[str, Part] = {}
     for part in name.split("+"):
-        if part == CO_TUNING:
-            parts[part] = co_tuning(relationship, source_weight)
+        if part in SOURCE_PARTS:
+            parts[part] = labels.part(part, source_weight)
         elif part != BASELINE:
             strengths = getattr(peers, part.replace("-", "_")).model_dump()
             try:

@@ -38,10 +38,15 @@ def test_g_is_judged_class_by_class_and_only_scalars_become_metrics(
     fit_relationship.run(Params())
 
     folder = store.folder("fit-relationship")
-    classifier = read_json(folder / "diagnostics.json")["classifier"]
+    found = read_json(folder / "diagnostics.json")
+    assert (found["direction"], found["knowledge"]["accuracy"]) == (
+        "direct",
+        pytest.approx(28 / 30),
+    )
+    classifier = found["classifier"]
     assert classifier["class_accuracy"] == {"007": 0.75, "NA": None, "a|b": 0.5}
     assert classifier["validation_accuracy"] == pytest.approx(4 / 6)
     run_id = json.loads((folder / "run.json").read_text())["run_id"]
     metrics = MlflowClient(f"sqlite:///{project / 'mlflow.db'}").get_run(run_id).data.metrics
     assert metrics["validation_accuracy"] == pytest.approx(4 / 6)
-    assert {"leep", "nce", "scale", "majority_accuracy"} < set(metrics)
+    assert {"leep", "nce", "scale", "majority_accuracy", "knowledge_nats"} < set(metrics)

@@ -107,6 +107,7 @@ def write_relationship(store: Store) -> None:
     classifier |= {"class_accuracy": {"007": 0.75, "NA": None, "a|b": 0.5}}
     classifier |= {"inverse_regularization": 1.0, "scale": 2.0, "scale_at_bound": False}
     diagnostics = {
+        **{"direction": "reverse", "pseudo_samples": 0.0, "knowledge": None},
         "leep": -0.5,
         "nce": -0.6,
         "row_entropy": dict.fromkeys(CLASSES, 0.7),

@@ -94,7 +94,7 @@ def test_an_inference_pass_is_the_deployed_network_in_evaluation(
     model.source_head.register_forward_hook(lambda *_: source_passes.append(1))
     step()
     del source_passes[:]
-    images, _ = step.args
+    images = step.args[0].images
     before = {name: value.clone() for name, value in model.state_dict().items()}
     logits = infer()
     assert not source_passes
@@ -107,6 +107,6 @@ def test_an_inference_pass_is_the_deployed_network_in_evaluation(
 
 
 def test_all_see_the_same_batch(calls: tuple[Calls, Calls]) -> None:
-    batches = {id(tensor) for step in calls[0].values() for tensor in step.args}
-    assert len(batches) == 2
+    batches = {id(tensor) for step in calls[0].values() for tensor in step.args[0]}
+    assert len(batches) == 3
     assert {infer.args[1].shape for infer in calls[1].values()} == {(8, 3, 12, 12)}

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from pipeline.datasets.listing import one_line
 
 MOST_PIXELS = 256_000_000
 LARGE_PIXELS = 16_000_000
@@ -65,6 +67,13 @@ def large_images_allowed() -> Iterator[None]:
             yield
     finally:
         Image.MAX_IMAGE_PIXELS = before
+
+
+def reason(error: Exception) -> str:
+    """Why an image cannot be read, in a few words."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"
+    return (isinstance(error, OSError) and error.strerror) or one_line(error)
 
 
 def _resize(image: Image.Image, size: int) -> Image.Image:

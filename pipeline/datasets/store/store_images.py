@@ -1,45 +1,48 @@
-"""Decode every image once and keep it as a small square in one memory-mapped file."""
+"""Decode every image once and keep it as a small square in one memory-mapped file.
 
-import ctypes
+Storing 70,000 images takes minutes to hours, so it is gone on with after a kill. All that takes is
+a mark for each row, the state of the image's file; what else decides the pixels is in the name.
+"""
+
 import functools
 import logging
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import threading
 import time
-import zlib
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
-from multiprocessing.process import BaseProcess
+from contextlib import closing, suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import PIL
-from PIL import UnidentifiedImageError
+from filelock import AcquireReturnProxy, FileLock, Timeout
+from numpy.lib.format import open_memmap
 
 from pipeline.common.errors import UserError
+from pipeline.common.files import write_aside
 from pipeline.common.resume import resume_key
-from pipeline.datasets.listing import Read, name_some, one_line
-from pipeline.datasets.store.decode import large_images_allowed, to_square
-from pipeline.datasets.store.partial import FileState, Written, open_partial
-from pipeline.datasets.store.square_file import SquareFile
+from pipeline.datasets.listing import Read, name_some
+from pipeline.datasets.store.decode import large_images_allowed, reason, to_square
+from pipeline.datasets.store.disk_space import check_room, copy_rows, lay_out, writing
 
 CHUNK_IMAGES = 16
-CHUNK_SECONDS = 0.3
 # Starting processes costs seconds: fewer than these, of work for one process, are not worth it.
 POOL_SECONDS = 15.0
+NO_FILE = (-1, -1)
 
-# Rows and paths; what was written, and unreadable rows with the reason.
+# Rows and paths; how many images were tried, and unreadable rows with the reason.
 Chunk = Sequence[tuple[int, str]]
-Stored = tuple[list[Written], list[tuple[int, str]]]
+Tried = tuple[int, list[tuple[int, str]]]
 
 log = logging.getLogger(__name__)
-
-_stop: ctypes.c_bool | None = None
 
 
 def store_images(
@@ -56,10 +59,9 @@ def store_images(
 ) -> list[int]:
     """Write all images as squares into a .npy file, uint8 [N, size, size, 3], row for row.
 
-    The file appears when it is whole and was read again, each row with the checksum that it had
-    when it was decoded. What was stored before a kill or an error is not decoded again, unless
-    the file of the image has another size or modification time since; unreadable images are
-    tried again. Images of up to 256 megapixels are decoded.
+    The file appears when it is whole. What was stored before a kill or an error is not decoded
+    again, unless the file of the image has another size or modification time since; unreadable
+    images are tried again. Images of up to 256 megapixels are decoded.
 
     Args:
         paths: what `read` opens the images by, in the order of the rows.
@@ -78,38 +80,30 @@ def store_images(
 
     Raises:
         UserError: images cannot be read (with "stop", or with "skip" all of them), the disk has
-            too little room, a process was killed, another one is at work in `work`, or a stored
-            image is not what was decoded.
+            too little room, a process was killed, or another one is at work in `work`.
     """
-    with open_partial(work, _key(paths, read, size), len(paths), size, least_size) as partial:
-        partial.forget_changed(lambda row: _source_state(read, paths[row]))
-        finished = set(partial.finished.tolist())
-        if finished:
-            log.info("prepare-data: %d of %d images are finished", len(finished), len(paths))
-            on_progress(len(finished))
-        unfinished = [(row, path) for row, path in enumerate(paths) if row not in finished]
-        bad: list[tuple[int, str]] = []
-        store = functools.partial(_store_chunk, read, partial.squares)
-        # Closed even while an exception holds the frame: closing is what ends the processes.
-        with closing(_store_all(unfinished, store, workers)) as stored:
-            for written, found in stored:
-                partial.add(written)
-                bad += found
-                on_progress(len(written) + len(found))
-        partial.flush()
-        bad.sort()
+    with _lock(work):
+        squares = _begin(work, _key(paths, read, size), len(paths), size, least_size)
+        bad = sorted(_store_unfinished(paths, read, squares, workers, on_progress))
         if bad and (on_bad_image == "stop" or len(bad) == len(paths)):
             raise _unreadable(bad, paths, read)
-        differing = partial.differing(partial.close_up(), workers)
-        if len(differing):
-            partial.forget(differing)
-            raise _differing([read.locate(paths[row]) for row in differing], len(paths))
-        partial.move(destination)
-    return [row for row, _ in bad]
+        left_out = [row for row, _ in bad]
+        _move(squares, np.delete(np.arange(len(paths)), left_out), destination)
+    return left_out
+
+
+def _lock(work: Path) -> AcquireReturnProxy:
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        return FileLock(work / "lock").acquire(timeout=0)
+    except Timeout:
+        raise UserError(
+            f"another process is storing images in {work}; wait until it ends, or end it"
+        ) from None
 
 
 def _key(paths: Sequence[str], read: Read, size: int) -> str:
-    """Of what determines the pixels, but for the image files, whose state is kept one by one."""
+    """Of all that decides the pixels but the image files."""
     steering = {
         "paths": list(paths),
         "reader": pickle.dumps(read).hex(),
@@ -119,92 +113,121 @@ def _key(paths: Sequence[str], read: Read, size: int) -> str:
     return resume_key(steering, [], ("datasets/**/*.py",))
 
 
-def _source_state(read: Read, path: str) -> FileState | None:
-    """Of the file that holds an image, alone or as <file>#<index>; None where there is none."""
-    located = Path(read.locate(path))
-    holder = located.with_name(located.name.rpartition("#")[0] or located.name)
-    for file in (located, holder):
-        try:
+def _file_state(located: Path) -> tuple[int, int]:
+    """Size and time of the last change, in ns, of a file; of <file>#<index> those of <file>."""
+    for file in (located, located.with_name(located.name.rpartition("#")[0] or located.name)):
+        with suppress(OSError):
             state = file.stat()
-        except OSError:
-            continue
-        return FileState(state.st_size, state.st_mtime_ns)
-    return None
+            return state.st_size, state.st_mtime_ns
+    return NO_FILE
 
 
-def _store_all(images: Chunk, store: Callable[[Chunk], Stored], workers: int) -> Generator[Stored]:
+def _begin(work: Path, key: str, count: int, size: int, least_size: int) -> Path:
+    """The file in the making, laid out unless it is there; those of other keys are removed."""
+    squares = work / f"{key}.npy"
+    others = [path for path in work.iterdir() if path.stem != key and path.name != "lock"]
+    if others:
+        log.info("prepare-data: begins anew, with other images, settings or code than before")
+    for path in others:
+        path.unlink()
+    if not squares.exists():
+        check_room(work, count, size, least_size)
+        with writing(squares), write_aside(squares) as aside:
+            # First: squares that are there have marks.
+            np.zeros((count, 2), np.int64).tofile(_marks(squares))
+            lay_out(aside, count, size)
+    return squares
+
+
+def _marks(squares: Path) -> Path:
+    """The file with the state, for each row, that the image's file had; 0 where not finished."""
+    return squares.with_suffix(".marks")
+
+
+def _store_unfinished(
+    paths: Sequence[str],
+    read: Read,
+    squares: Path,
+    workers: int,
+    on_progress: Callable[[int], None],
+) -> list[tuple[int, str]]:
+    """Store what is not stored yet; returns unreadable rows with the reason."""
+    marks = np.fromfile(_marks(squares), np.int64).reshape(-1, 2)
+    states = [_file_state(Path(read.locate(path))) for path in paths]
+    done = (marks == states).all(axis=1)
+    if finished := int(done.sum()):
+        log.info("prepare-data: %d of %d images are finished", finished, len(paths))
+        on_progress(finished)
+    images = [(row, paths[row]) for row in np.flatnonzero(~done).tolist()]
+    bad = []
+    store = functools.partial(_store_chunk, read, squares)
+    # Closed even while an exception holds the frame: closing is what ends the processes.
+    with closing(_store_all(images, store, workers)) as chunks:
+        for count, found in chunks:
+            on_progress(count)
+            bad += found
+    return bad
+
+
+def _store_all(images: Chunk, store: Callable[[Chunk], Tried], workers: int) -> Generator[Tried]:
     start = time.monotonic()
-    for first in range(0, len(images), CHUNK_IMAGES):
-        left = len(images) - first
-        seconds = (time.monotonic() - start) / max(first, 1)
-        if workers > 1 and first > 0 and seconds * left > POOL_SECONDS:
-            step = max(1, min(round(CHUNK_SECONDS / seconds), left // (4 * workers)))
-            chunks = (images[row : row + step] for row in range(first, len(images), step))
-            yield from _store_in_pool(chunks, store, workers)
+    chunks = [images[row : row + CHUNK_IMAGES] for row in range(0, len(images), CHUNK_IMAGES)]
+    for number, chunk in enumerate(chunks, 1):
+        yield store(chunk)
+        left = (time.monotonic() - start) / number * (len(chunks) - number)
+        if workers > 1 and left > POOL_SECONDS:
+            yield from _store_in_pool(chunks[number:], store, workers)
             return
-        yield store(images[first : first + CHUNK_IMAGES])
 
 
 def _store_in_pool(
-    chunks: Iterable[Chunk], store: Callable[[Chunk], Stored], workers: int
-) -> Generator[Stored]:
+    chunks: Sequence[Chunk], store: Callable[[Chunk], Tried], workers: int
+) -> Generator[Tried]:
     # A forked child could inherit a lock that one of torch's threads holds.
     context = multiprocessing.get_context("spawn")
-    # Without a lock, which a worker killed at the wrong moment would keep for ever.
-    stop = context.RawValue(ctypes.c_bool, False)
-    pool = ProcessPoolExecutor(workers, context, _begin_worker, (stop,))
-    try:
-        # Held by no name, so that each is freed when it is done.
-        for future in as_completed([pool.submit(store, chunk) for chunk in chunks]):
-            yield future.result()
-    except BrokenProcessPool:
-        raise UserError(
-            "a process that decoded images ended early, most often killed for lack of memory; "
-            "close other programs or shrink the largest images, then run again to go on"
-        ) from None
-    finally:
-        stop.value = True
-        pool.shutdown(cancel_futures=True)
+    # Workers end when the other end is closed: by an exception here, by the end, or by a kill.
+    ended, end = context.Pipe(duplex=False)
+    with ended, ProcessPoolExecutor(workers, context, _begin_worker, (ended,)) as pool, end:
+        try:
+            for future in as_completed([pool.submit(store, chunk) for chunk in chunks]):
+                yield future.result()
+        except BrokenProcessPool:
+            raise UserError(
+                "a process that decoded images ended early, most often killed for lack of memory; "
+                "close other programs or shrink the largest images, then run again to go on"
+            ) from None
 
 
-def _begin_worker(stop: ctypes.c_bool) -> None:
-    global _stop
-    _stop = stop
+def _begin_worker(ended: Connection) -> None:
+    def end() -> None:
+        ended.poll(None)
+        # At once, amid an image: what is finished is marked.
+        os._exit(1)
+
     # Ctrl-C reaches every process of a terminal; the parent alone decides what follows from it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=end, daemon=True).start()
 
 
-def _end_with(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
-
-
-def _store_chunk(read: Read, squares: SquareFile, images: Chunk) -> Stored:
-    written, bad = [], []
-    with large_images_allowed(), squares.writer() as write:
-        for row, path in images:
-            if _stop is not None and _stop.value:
-                break
+def _store_chunk(read: Read, path: Path, images: Chunk) -> Tried:
+    bad = []
+    # Opened anew for each chunk: the touched pages of a map count as the process's memory.
+    squares = open_memmap(path, "r+")
+    marks = np.memmap(_marks(path), np.int64, "r+", shape=(len(squares), 2))
+    with large_images_allowed():
+        for row, name in images:
             # Before decoding: a file that changes meanwhile is then known to have changed.
-            source = _source_state(read, path)
+            state = _file_state(Path(read.locate(name)))
             try:
-                with read(path) as image:
-                    square = to_square(image, squares.size)
+                with read(name) as image:
+                    square = to_square(image, squares.shape[1])
             # Pillow has no type of its own for damaged files: nearly any can come.
             except Exception as error:
-                bad.append((row, _reason(error)))
+                bad.append((row, reason(error)))
             else:
-                write(row, square)
-                written.append(Written(row, zlib.crc32(square.data), source))
-    return written, bad
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image of a known format"
-    return (isinstance(error, OSError) and error.strerror) or one_line(error)
+                squares[row] = square
+                marks[row] = state
+    return len(images), bad
 
 
 def _unreadable(bad: Sequence[tuple[int, str]], paths: Sequence[str], read: Read) -> UserError:
@@ -216,9 +239,12 @@ def _unreadable(bad: Sequence[tuple[int, str]], paths: Sequence[str], read: Read
     )
 
 
-def _differing(names: Sequence[str], count: int) -> UserError:
-    return UserError(
-        f"{len(names)} of {count} stored images are not what was decoded: {name_some(names, 3)}; "
-        "the disk or the memory may be faulty, or another program wrote into the file; run again "
-        "to decode these anew"
-    )
+def _move(squares: Path, rows: np.ndarray, destination: Path) -> None:
+    """Give some rows their final name, which may be on another disk."""
+    with writing(destination), write_aside(destination) as aside:
+        if len(rows) == len(np.load(squares, mmap_mode="r")):
+            shutil.move(squares, aside)
+        else:
+            copy_rows(squares, rows, aside)
+    squares.unlink(missing_ok=True)
+    _marks(squares).unlink()

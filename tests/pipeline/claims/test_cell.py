@@ -108,6 +108,9 @@ def test_logits_lie_at_the_rows_of_their_images() -> None:
     assert table.shape == (8, 4)
 
 
+MARGINAL = torch.tensor([0.1, 0.2, 0.3, 0.1, 0.1, 0.1, 0.1])
+
+
 def relationship(classes: int) -> Tensor:
     generator = torch.Generator().manual_seed(classes)
     return torch.softmax(torch.randn(classes, 7, generator=generator), dim=1)
@@ -116,23 +119,25 @@ def relationship(classes: int) -> Tensor:
 @given(classes=st.integers(2, 300), seed=st.integers(0, 2**31))
 def test_shuffling_gives_every_row_to_another_class(classes: int, seed: int) -> None:
     learned = relationship(classes)
-    shuffled = control(learned, "shuffled", seed)
+    shuffled = control(learned, MARGINAL, "shuffled", seed)
     assert not (shuffled == learned).all(dim=1).any()
     assert sorted(shuffled.tolist()) == sorted(learned.tolist())
-    assert torch.equal(shuffled, control(learned, "shuffled", seed))
+    assert torch.equal(shuffled, control(learned, MARGINAL, "shuffled", seed))
 
 
 def test_shuffles_of_different_seeds_differ() -> None:
     learned = relationship(10)
-    found = {str(control(learned, "shuffled", seed).tolist()) for seed in range(20)}
+    found = {str(control(learned, MARGINAL, "shuffled", seed).tolist()) for seed in range(20)}
     assert len(found) > 15
 
 
 def test_a_uniform_relationship_knows_nothing_and_the_learned_one_is_kept() -> None:
     learned = relationship(6)
-    uniform = control(learned, "uniform", 0)
+    marginal = control(learned, MARGINAL, "marginal", 0)
+    assert all(torch.equal(row, MARGINAL) for row in marginal)
+    uniform = control(learned, MARGINAL, "uniform", 0)
     assert torch.equal(uniform, torch.full((6, 7), 1 / 7))
-    assert control(learned, "learned", 0) is learned
+    assert control(learned, MARGINAL, "learned", 0) is learned
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from pipeline.sources.from_logits import find_temperature, learn_relationship
 from pipeline.training.compute import Compute
 from pipeline.training.fit import fit
 from pipeline.training.inference import predict
-from pipeline.training.methods import compose_method, new_model, training_data
+from pipeline.training.methods import SourceLabels, compose_method, new_model, training_data
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 CLASSES = 3
@@ -62,12 +62,11 @@ def test_a_cell_is_its_parts_put_together(pool: Pool) -> None:
     sample = pool.draw(12, 0.25, 4)
     splits = pool.split_logits(sample)
     temperature = find_temperature(PARAMS.calibrate, splits, CLASSES).temperature
-    learned, _ = learn_relationship(splits, CLASSES, temperature, "reverse")
+    learned = learn_relationship(splits, CLASSES, temperature, CO_TUNING).relationship
     model, data = new_model(pool.source, CLASSES, 4), training_data(sample, pool.source, 12)
     training = FineTune(batch_size=8, epochs=3, learning_rate=0.02)
-    objective, training = compose_method(
-        "co-tuning", model, training, CO_TUNING.peers, learned.float(), 2.3
-    )
+    source = SourceLabels(learned, splits, temperature)
+    objective, training = compose_method("co-tuning", model, training, CO_TUNING.peers, source, 2.3)
     fitted = fit(model, objective, data, training, CPU, seed=4)
     model.load_state_dict(fitted.state)
     batches = evaluation_batches(sample.split("test"), data.preprocessing, 100, CPU.device)

@@ -7,7 +7,7 @@ from torch import nn
 
 from pipeline.cotuning.losses import co_tuning_loss
 from pipeline.cotuning.model import CoTuningModel
-from pipeline.cotuning.objectives import co_tuning, compose, vanilla
+from pipeline.cotuning.objectives import Batch, co_tuning, compose, image_labels, vanilla
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def relationship():
 def test_the_terms_of_co_tuning_sum_to_its_loss(model, batch, relationship):
     images, labels = batch
     outputs = model(images)
-    terms = compose(co_tuning(relationship, 1.7))(model, images, labels)
+    terms = compose(co_tuning(relationship, 1.7))(model, Batch(images, labels))
     logits = outputs.target_logits, outputs.source_logits
     torch.testing.assert_close(
         sum(terms.values()), co_tuning_loss(*logits, labels, relationship, 1.7)
@@ -45,7 +45,7 @@ def test_vanilla_and_weight_zero_never_run_the_source_head(model, batch, relatio
     ran = []
     model.source_head.register_forward_hook(lambda *_: ran.append(1))
     images, labels = batch
-    terms = objective(model, images, labels)
+    terms = objective(model, Batch(images, labels))
     assert ran == []
     reference = F.cross_entropy(model(images).target_logits, labels)
     torch.testing.assert_close(terms, {"target_loss": reference})
@@ -54,3 +54,14 @@ def test_vanilla_and_weight_zero_never_run_the_source_head(model, batch, relatio
 def test_a_negative_weight_is_refused(relationship):
     with pytest.raises(ValueError, match=r"source_weight must be at least 0, got -0\.1"):
         co_tuning(relationship, -0.1)
+
+
+def test_each_image_is_taught_its_own_label(model, batch):
+    images, labels = batch
+    source_labels = torch.rand(7, 20, generator=torch.Generator().manual_seed(3)).softmax(dim=1)
+    known, seen = torch.tensor([30, 4, 11, 7, 0, 2, 9]), torch.tensor([9, 4, 30, 0, 2])
+    part = image_labels(source_labels, known, 1.5)
+    terms = compose(part)(model, Batch(images, labels, seen))
+    logs = model(images).source_logits.log_softmax(dim=1)
+    own = torch.stack([source_labels[known.tolist().index(row)] for row in seen.tolist()])
+    torch.testing.assert_close(terms["source_loss"], -1.5 * (own * logs).sum(dim=1).mean())

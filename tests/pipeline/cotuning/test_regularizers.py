@@ -10,7 +10,7 @@ import torchvision
 from torch import nn
 
 from pipeline.cotuning.model import CoTuningModel
-from pipeline.cotuning.objectives import compose, vanilla
+from pipeline.cotuning.objectives import Batch, compose, vanilla
 from pipeline.cotuning.regularizers import (
     PEERS,
     bss,
@@ -71,7 +71,7 @@ def assert_same_gradients(loss, reference, model):
 
 
 def penalty(part, model, images, labels):
-    return sum(part.terms(images, model(images), labels).values())
+    return sum(part.terms(Batch(images, labels), model(images)).values())
 
 
 def head_decay(model):
@@ -180,8 +180,8 @@ def test_a_peer_without_strength_is_vanilla_fine_tuning(name, batch):
     strengths = none.get(name, {"strength": 0.0, "head_strength": 0.0})
     model, plain = new_model(), new_model()
     part = PEERS[name](model, **strengths)
-    terms = compose(part)(model.train(), *batch)
-    reference = vanilla(plain.train(), *batch)["target_loss"]
+    terms = compose(part)(model.train(), Batch(*batch))
+    reference = vanilla(plain.train(), Batch(*batch))["target_loss"]
     for got, expected in zip(
         gradients(sum(terms.values()), model), gradients(reference, plain), strict=True
     ):
@@ -193,7 +193,7 @@ def test_parts_of_a_method_share_one_pass(model, batch):
     passes = []
     model.backbone.register_forward_hook(lambda *_: passes.append(1))
     parts = l2_sp(model, 0.1, 0.1), bss(model, 0.1, 1)
-    terms = compose(*parts)(model, *batch)
+    terms = compose(*parts)(model, Batch(*batch))
     assert len(passes) == 1
     assert list(terms) == ["target_loss", "starting_point", "head_decay", "spectral_shrinkage"]
 

@@ -86,9 +86,10 @@ def test_order_is_drawn_first_and_crops_batch_by_batch(count: int) -> None:
     pixels = torch.from_numpy(images.images).permute(0, 3, 1, 2)
     batches = list(training_batches(images, PLAIN, 4, generator(1), CPU))
     assert len(batches) == max(count // 4, 1)
-    for number, (batch, labels) in enumerate(batches):
+    for number, (batch, labels, which) in enumerate(batches):
         rows = order[4 * number : 4 * number + 4]
         assert torch.equal(labels, rows)
+        assert torch.equal(which, rows)
         assert torch.equal(batch, PLAIN.random_crop(pixels[rows], by_hand))
 
 
@@ -173,7 +174,7 @@ def test_a_partial_batch_is_dropped_in_training_unless_it_is_the_only_one(
 ) -> None:
     images = random_set(count)
     batches = training_batches(images, PLAIN, 4, generator(), CPU)
-    assert [len(labels) for _, labels in batches] == trained
+    assert [len(labels) for _, labels, _ in batches] == trained
     assert [len(labels) for _, labels in evaluation_batches(images, PLAIN, 4, CPU)] == evaluated
 
 
@@ -187,8 +188,8 @@ def test_evaluation_gives_every_image_once_in_order_with_its_label() -> None:
 def test_training_gives_every_image_once_shuffled_with_its_label() -> None:
     rows = list(range(3, 51))
     batches = list(training_batches(grey_set(rows), PLAIN, 6, generator(), CPU))
-    labels = torch.cat([labels for _, labels in batches])
-    assert torch.cat([images[:, 0, 2, 2] for images, _ in batches]).round().equal(labels.float())
+    labels = torch.cat([labels for _, labels, _ in batches])
+    assert torch.cat([images[:, 0, 2, 2] for images, *_ in batches]).round().equal(labels.float())
     assert labels.tolist() != rows
     assert sorted(labels.tolist()) == rows
 
@@ -197,7 +198,7 @@ def test_batches_are_channels_last_float() -> None:
     images = random_set(4)
     batches = [*evaluation_batches(images, PLAIN, 4, CPU)]
     batches += training_batches(images, PLAIN, 4, generator(), CPU)
-    for pixels, labels in batches:
+    for pixels, labels, *_ in batches:
         assert (pixels.shape, pixels.dtype) == ((4, 3, 8, 8), torch.float32)
         assert pixels.is_contiguous(memory_format=torch.channels_last)
         assert labels.dtype == torch.int64

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from pipeline import params
 from pipeline.common.errors import UserError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROJECT_FILE = ROOT / "params.yaml"
 PAPER = {
     "cub-200-2011": "resnet50",

@@ -5,8 +5,9 @@ from ruamel.yaml import YAML
 
 from pipeline import params
 from pipeline.common.errors import UserError
+from pipeline.params.sections import FineTune
 
-PROJECT_FILE = Path(__file__).parents[2] / "params.yaml"
+PROJECT_FILE = Path(__file__).parents[3] / "params.yaml"
 
 
 def load(tmp_path, text, *overrides):
@@ -23,7 +24,7 @@ def test_the_projects_file_spells_out_every_value():
 
 
 def test_what_the_file_leaves_out_has_its_default(tmp_path):
-    assert load(tmp_path, "seed: 3").fine_tune == params.FineTune()
+    assert load(tmp_path, "seed: 3").fine_tune == FineTune()
     assert load(tmp_path, "").seed == 0
 
 

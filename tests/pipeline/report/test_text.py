@@ -35,6 +35,14 @@ def results() -> Results:
         best=Best(2.3, 1.9, 3, 0.7, 0.9),
         trials=pd.DataFrame(trials | {"validation_nll": [0.9, 0.7, 0.6]}),
         diagnostics={
+            "direction": "direct",
+            "pseudo_samples": 3.0,
+            "knowledge": {
+                "nats": 0.51,
+                "standard_error": 0.05,
+                "accuracy": 0.75,
+                "log_likelihood": -0.9,
+            },
             "leep": -0.4,
             "nce": -0.5,
             "row_entropy": {"cat": 0.5, "a|b": 1.5},
@@ -163,6 +171,16 @@ def test_each_class_has_one_row_of_top_categories_with_pipes_escaped() -> None:
     text = render_report(results())
     assert "| cat | tabby, tabby cat 60.0%; lynx 25.0% | 0.50 |" in text
     assert r"| a\|b | dingo 40.0% | 1.50 |" in text
+
+
+def test_the_way_that_the_relationship_was_learned_in_is_said_and_what_it_knows() -> None:
+    text = render_report(results())
+    assert "direct approach with 3 pseudo-samples of the source marginal a row, T = " in text
+    assert "| Knowledge of R | +0.510 | nats that R explains" in text
+    reverse = {"direction": "reverse", "pseudo_samples": 0.0, "knowledge": None}
+    other = replace(results(), diagnostics=dict(results().diagnostics) | reverse)
+    assert "reverse approach, T = " in render_report(other)
+    assert "Knowledge of R" not in render_report(other)
 
 
 def test_diagnostics_warn() -> None:

@@ -115,6 +115,7 @@ def test_a_locked_database_is_refused_before_the_work_in_one_line(stage, project
     holder.close()
 
 
+@pytest.mark.slow
 def test_a_database_that_gets_locked_midway_does_not_cost_the_work(project, monkeypatch, caplog):
     monkeypatch.setattr(runs, "LOCK_PATIENCE", 1)
     folder = project / "data/tune"

@@ -6,7 +6,7 @@ from torch import nn
 
 from pipeline.common.errors import UserError
 from pipeline.cotuning.model import CoTuningModel
-from pipeline.cotuning.objectives import co_tuning, compose, vanilla
+from pipeline.cotuning.objectives import Batch, co_tuning, compose, vanilla
 from pipeline.training.compute import Compute, resolve_compute
 
 HAS_GPU = torch.cuda.is_available()
@@ -49,7 +49,7 @@ def test_losses_and_gradients_are_float32_in_either_precision(precision: str) ->
         warnings.simplefilter("error")
         assert model(images).target_logits.dtype == compute.dtype
         for objective in vanilla, compose(co_tuning(torch.full((2, 4), 0.25), 1.5)):
-            terms = objective(model, images, labels)
+            terms = objective(model, Batch(images, labels))
             assert {term.dtype for term in terms.values()} == {torch.float32}
     sum(terms.values()).backward()
     assert {value.grad.dtype for value in model.parameters()} == {torch.float32}
@@ -62,7 +62,7 @@ def test_bfloat16_moves_the_losses_only_a_little() -> None:
     found = []
     for precision in "float32", "bfloat16":
         with resolve_compute("cpu", precision).autocast():
-            terms = compose(co_tuning(torch.full((2, 4), 0.25), 1.0))(model, images, labels)
+            terms = compose(co_tuning(torch.full((2, 4), 0.25), 1.0))(model, Batch(images, labels))
         found.append([term.item() for term in terms.values()])
     assert found[0] != found[1]
     assert found[0] == pytest.approx(found[1], rel=0.01)

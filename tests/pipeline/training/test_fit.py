@@ -86,7 +86,7 @@ def test_fit_is_a_plain_loop(limit: float | None) -> None:
         torch.manual_seed(5 * EPOCHS_PER_SEED + epoch)
         draws = torch.Generator().manual_seed(5 * EPOCHS_PER_SEED + epoch)
         batches = training_batches(data.train, data.preprocessing, 8, draws, CPU.device)
-        for images, labels in batches:
+        for images, labels, _ in batches:
             features = plain.backbone(images)
             target_loss = F.cross_entropy(plain.target_head(features), labels)
             logs = plain.source_head(features).log_softmax(dim=1)

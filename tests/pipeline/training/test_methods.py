@@ -10,7 +10,7 @@ from pipeline.common.errors import UserError
 from pipeline.params.sections import Peers, Training
 from pipeline.sources.models import SourceModel
 from pipeline.training.distributed import Processes
-from pipeline.training.methods import compose_method, new_model, training_data
+from pipeline.training.methods import SourceLabels, compose_method, new_model, training_data
 
 
 @pytest.fixture
@@ -67,7 +67,8 @@ def test_training_data_are_cropped_and_normalised_for_the_source_model(
 @pytest.mark.parametrize("part", ["delta", "bss", "stoch-norm"])
 def test_what_needs_whole_batches_is_refused_in_several_processes(part: str, pool: Pool) -> None:
     model = new_model(pool.source, 3, 0)
-    arguments = (f"co-tuning+{part}", model, Training(), Peers(), torch.ones(3, 5) / 5, 2.3)
+    labels = SourceLabels(torch.ones(3, 5) / 5, pool.split_logits(pool.draw(4, 0.25, 0)), 1.0)
+    arguments = (f"co-tuning+{part}", model, Training(), Peers(), labels, 2.3)
     with pytest.raises(UserError, match=f"{part} needs whole batches, which 2 processes do not"):
         compose_method(*arguments, Processes(0, 2))
     compose_method(*arguments)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pipeline.datasets.store.store_images import store_images
 
 COUNT, BAD = 40, 17
 NAMES = [f"{index:02}.png" for index in range(COUNT)]
+PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT, 8, 8, 3), dtype=np.uint8)
 
 
 def store(root: Path, read: Read | None = None, **options: Any) -> list[int]:
@@ -30,25 +32,14 @@ def store(root: Path, read: Read | None = None, **options: Any) -> list[int]:
     return store_images(**options)
 
 
-def draw(root: Path, index: int, seed: int = 0) -> None:
-    generator = np.random.default_rng([index, seed])
-    pixels = generator.integers(0, 256, (9, 7, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(root / NAMES[index])
-
-
-def ruin(path: Path) -> None:
-    """Unreadable content, with the size and the time of the last change as they were."""
+def overwrite(path: Path, content: bytes = b"") -> None:
+    """Other content, unreadable by default, of at least the former size, and the former time."""
     before = path.stat()
-    path.write_bytes(b"x" * before.st_size)
+    path.write_bytes(content.ljust(before.st_size, b"\0"))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def ruin_all(root: Path, *but: int) -> None:
-    for index in set(range(COUNT)) - set(but):
-        ruin(root / NAMES[index])
-
-
-def partial_file(root: Path) -> Path:
+def file_in_the_making(root: Path) -> Path:
     (path,) = (root / "work").glob("*.npy")
     return path
 
@@ -60,100 +51,54 @@ def finished(caplog: pytest.LogCaptureFixture) -> str:
 
 
 @pytest.fixture
-def whole(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
-    """What a run stores that nothing ended."""
-    root = tmp_path_factory.mktemp("whole")
-    for index in range(COUNT):
-        draw(root, index)
-    store(root)
-    return np.load(root / "out.npy")
-
-
-@pytest.fixture
 def ended(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Path:
-    """A run that ended with all images stored but one, which is mended since."""
+    """A run that ended with all images stored but one."""
     caplog.set_level(logging.INFO)
-    for index in range(COUNT):
-        draw(tmp_path, index)
-    (tmp_path / NAMES[BAD]).write_text("damaged")
+    for name, pixels in zip(NAMES, PIXELS, strict=True):
+        Image.fromarray(pixels).save(tmp_path / name)
+    good = (tmp_path / NAMES[BAD]).read_bytes()
+    overwrite(tmp_path / NAMES[BAD])
     with pytest.raises(UserError, match="1 of 40 images cannot be read"):
         store(tmp_path)
     assert not (tmp_path / "out.npy").exists()
-    draw(tmp_path, BAD)
+    (tmp_path / "good.png").write_bytes(good)
     caplog.clear()
     return tmp_path
 
 
-def test_finished_images_are_not_decoded_again(
-    ended: Path, whole: np.ndarray, caplog: pytest.LogCaptureFixture
+def overwrite_finished(root: Path) -> None:
+    for name in set(NAMES) - {NAMES[BAD]}:
+        overwrite(root / name)
+
+
+def test_only_what_is_not_finished_is_decoded(
+    ended: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ruin_all(ended, BAD)
+    overwrite_finished(ended)
+    overwrite(ended / NAMES[BAD], (ended / "good.png").read_bytes())
     steps: list[int] = []
     assert store(ended, on_progress=steps.append) == []
-    np.testing.assert_array_equal(np.load(ended / "out.npy"), whole)
+    np.testing.assert_array_equal(np.load(ended / "out.npy"), PIXELS)
     assert finished(caplog) == "prepare-data: 39 of 40 images are finished"
     assert steps == [39, 1]
     assert [path.name for path in (ended / "work").iterdir()] == ["lock"]
 
 
-@pytest.mark.parametrize("change", ["content", "time"])
-def test_a_changed_image_is_decoded_again(
-    ended: Path, whole: np.ndarray, caplog: pytest.LogCaptureFixture, change: str
+def test_what_is_still_unreadable_is_left_out(
+    ended: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if change == "content":
-        draw(ended, 5, seed=1)
-    else:
-        os.utime(ended / NAMES[5], (0, 0))
-    ruin_all(ended, 5, BAD)
-    store(ended)
-    same = (np.load(ended / "out.npy") == whole).all(axis=(1, 2, 3))
-    assert list(np.flatnonzero(~same)) == ([5] if change == "content" else [])
-    assert finished(caplog) == "prepare-data: 38 of 40 images are finished"
-
-
-def test_a_finished_image_that_is_gone_is_missed(ended: Path) -> None:
-    (ended / NAMES[5]).unlink()
-    with pytest.raises(UserError, match=f"1 of 40 .*{NAMES[5]} .No such file"):
-        store(ended)
-
-
-def test_what_the_disk_changed_is_named_and_decoded_again_alone(
-    ended: Path, whole: np.ndarray, caplog: pytest.LogCaptureFixture
-) -> None:
-    with partial_file(ended).open("r+b") as file:
-        file.seek(-(COUNT - 5) * 8 * 8 * 3, os.SEEK_END)
-        file.write(bytes([whole[5, 0, 0, 0] ^ 1]))
-    ruin_all(ended, 5, BAD)
-    with pytest.raises(UserError) as caught:
-        store(ended)
-    assert str(caught.value) == (
-        f"1 of 40 stored images are not what was decoded: {ended / NAMES[5]}; the disk or the "
-        "memory may be faulty, or another program wrote into the file; run again to decode these "
-        "anew"
-    )
-    assert not (ended / "out.npy").exists()
-    assert finished(caplog) == "prepare-data: 39 of 40 images are finished"
-    ruin(ended / NAMES[BAD])
-    store(ended)
-    assert finished(caplog) == "prepare-data: 39 of 40 images are finished"
-    np.testing.assert_array_equal(np.load(ended / "out.npy"), whole)
-
-
-def test_unreadable_images_are_tried_again_and_left_out(
-    ended: Path, whole: np.ndarray, caplog: pytest.LogCaptureFixture
-) -> None:
-    (ended / NAMES[BAD]).write_text("damaged")
-    ruin_all(ended, BAD)
+    overwrite_finished(ended)
     assert store(ended, on_bad_image="skip") == [BAD]
     assert finished(caplog) == "prepare-data: 39 of 40 images are finished"
-    np.testing.assert_array_equal(np.load(ended / "out.npy"), np.delete(whole, BAD, axis=0))
+    np.testing.assert_array_equal(np.load(ended / "out.npy"), np.delete(PIXELS, BAD, axis=0))
+    assert [path.name for path in (ended / "work").iterdir()] == ["lock"]
 
 
 @pytest.mark.parametrize("changed", ["size", "paths", "reader", "Pillow"])
 def test_other_work_begins_anew(
     ended: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
-    former = partial_file(ended)
+    former = file_in_the_making(ended)
     options: dict[str, Any] = {
         "size": {"size": 16},
         "paths": {"paths": NAMES[::-1]},
@@ -161,29 +106,45 @@ def test_other_work_begins_anew(
     }.get(changed, {})
     if changed == "Pillow":
         monkeypatch.setattr(PIL, "__version__", "0.0")
-    (ended / NAMES[0]).write_text("damaged")
     with pytest.raises(UserError, match="1 of 40 images cannot be read"):
         store(ended, **options)
+    assert "begins anew, with other images, settings or code than before" in caplog.text
     assert finished(caplog) == ""
-    assert partial_file(ended) != former
+    assert file_in_the_making(ended) != former
+
+
+@pytest.mark.parametrize("changed", ["size", "time", "gone"])
+def test_an_image_whose_file_has_changed_is_decoded_again(
+    ended: Path, caplog: pytest.LogCaptureFixture, changed: str
+) -> None:
+    path = ended / NAMES[5]
+    if changed == "size":
+        overwrite(path, path.read_bytes() + b"1")
+    elif changed == "time":
+        os.utime(path, (0, 0))
+    else:
+        path.unlink()
+    with pytest.raises(UserError, match=f"{2 if changed == 'gone' else 1} of 40 images cannot"):
+        store(ended)
+    assert finished(caplog) == "prepare-data: 38 of 40 images are finished"
 
 
 def test_source_images_are_followed_in_their_own_folder(
     ended: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (ended / "sources").mkdir()
-    for name in NAMES[:4]:
-        (ended / "sources" / name).write_bytes((ended / name).read_bytes())
+    (ended / "sources" / "a.png").write_bytes((ended / NAMES[0]).read_bytes())
     read = TwoFolderReader(ImageFolderReader(ended), ImageFolderReader(ended / "sources"))
-    paths = [*NAMES[:4], *(f"source-validation/{name}" for name in NAMES[:4])]
-    (ended / NAMES[0]).write_text("damaged")
-    with pytest.raises(UserError):
-        store(ended, read, paths=paths)
-    draw(ended, 0)
-    os.utime(ended / "sources" / NAMES[2], (0, 0))
-    ruin(ended / "sources" / NAMES[3])
-    store(ended, read, paths=paths)
-    assert finished(caplog) == "prepare-data: 6 of 8 images are finished"
+    paths = [*NAMES[BAD - 2 : BAD + 1], "source-validation/a.png"]
+    for time, expected in (
+        (1, ""),
+        (1, "prepare-data: 3 of 4 images are finished"),
+        (2, "prepare-data: 2 of 4 images are finished"),
+    ):
+        os.utime(ended / "sources" / "a.png", (time, time))
+        with pytest.raises(UserError, match="1 of 4 images cannot be read"):
+            store(ended, read, paths=paths)
+        assert finished(caplog) == expected
 
 
 class RowReader(ImageFolderReader):
@@ -201,12 +162,11 @@ def test_images_of_one_file_are_followed_by_that_file(
     caplog.set_level(logging.INFO)
     (tmp_path / "pixels").write_bytes(bytes(range(64)) * 4)
     paths = [f"pixels#{index}" for index in range(5)]
-    for count in ("", "4 of 5", ""):
+    for time, expected in ((1, ""), (1, "prepare-data: 4 of 5 images are finished"), (2, "")):
+        os.utime(tmp_path / "pixels", (time, time))
         with pytest.raises(UserError, match="1 of 5 images cannot be read"):
             store(tmp_path, RowReader(tmp_path), paths=paths)
-        assert finished(caplog) == (count and f"prepare-data: {count} images are finished")
-        if count:
-            os.utime(tmp_path / "pixels", (0, 0))
+        assert finished(caplog) == expected
 
 
 def test_images_of_an_array_are_gone_on_with(
@@ -222,3 +182,37 @@ def test_images_of_an_array_are_gone_on_with(
     assert finished(caplog) == "prepare-data: 54 of 55 images are finished"
     expected = [np.asarray(listing.read(path).resize((8, 8), 2)) for path in paths[:54]]
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
+
+
+@pytest.mark.parametrize("count", [COUNT, COUNT - 1])
+def test_a_destination_that_cannot_be_written_costs_nothing(
+    ended: Path, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    if count == COUNT:
+        overwrite(ended / NAMES[BAD], (ended / "good.png").read_bytes())
+    destination = ended / "good.png" / "out.npy"
+    with pytest.raises(UserError, match=r"out.npy cannot be written \(.*exists\); make room"):
+        store(ended, destination=destination, on_bad_image="skip")
+    caplog.clear()
+    store(ended, on_bad_image="skip")
+    assert finished(caplog) == f"prepare-data: {count} of 40 images are finished"
+    assert len(np.load(ended / "out.npy")) == count
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs another disk")
+def test_the_destination_may_be_on_another_disk(ended: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        store(ended, paths=NAMES[:BAD], destination=Path(other) / "out.npy")
+        np.testing.assert_array_equal(np.load(Path(other) / "out.npy"), PIXELS[:BAD])
+    assert [path.name for path in (ended / "work").iterdir()] == ["lock"]
+
+
+def test_two_calls_at_once_in_one_folder_are_refused(ended: Path) -> None:
+    def call_again(done: int) -> None:
+        with pytest.raises(UserError) as caught:
+            store(ended, paths=NAMES[:1])
+        assert str(caught.value) == (
+            f"another process is storing images in {ended / 'work'}; wait until it ends, or end it"
+        )
+
+    assert store(ended, on_bad_image="skip", on_progress=call_again) == [BAD]
