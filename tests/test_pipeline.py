@@ -1,9 +1,7 @@
 """The pipeline as a user runs it: dvc and cot in processes of their own, on a folder of images."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 
@@ -56,10 +54,9 @@ def call(project, *command):
     return subprocess.run(command, cwd=project, capture_output=True, text=True)
 
 
-def start(project, *arguments, holds=False):
+def start(project, *arguments):
     """Call the command; what it prints is then in the file `messages`."""
-    messages = project / "messages"
-    return Started(cot, project, messages, arguments, None, holds)
+    return Started(cot, project, project / "messages", arguments)
 
 
 def executed(output):
@@ -203,23 +200,3 @@ def test_the_number_of_crops_reaches_the_metrics(finished):
     arguments = ("stage", "evaluate", "--method", "vanilla", "--set", "evaluate.crops=1")
     assert start(finished, *arguments).end() == 0
     assert json.loads(path.read_text())["nll"] != json.loads(ten)["nll"]
-
-
-@pytest.mark.processes
-def test_fine_tuning_goes_on_where_it_was_interrupted(finished):
-    arguments = ("stage", "fine-tune", "--method", "co-tuning")
-    model = finished / "data/fine-tune/co-tuning/model.safetensors"
-    expected = model.read_bytes()
-    model.unlink()
-
-    process = start(finished, *arguments, holds=True)
-    process.says()
-    os.kill(process.process.pid, signal.SIGINT)
-    assert process.end() == 130
-    assert (finished / "messages").read_text() == "Interrupted; run it again to go on.\n"
-    assert not model.exists()
-    (checkpoint,) = (finished / ".work/fine-tune/co-tuning").iterdir()
-
-    assert start(finished, *arguments).end() == 0
-    assert model.read_bytes() == expected
-    assert not checkpoint.exists()

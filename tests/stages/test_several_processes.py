@@ -1,4 +1,4 @@
-"""extract-logits and fine-tune as a user starts them in two processes, on a folder of images."""
+"""extract-logits and fine-tune as a user starts them in two processes, and when it is ended."""
 
 import os
 import shutil
@@ -15,7 +15,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
 from safetensors.torch import load_file
-from sharing import PATIENCE, environment, wait_until
+from sharing import PATIENCE, Started, environment, wait_until
+from work import cot
 
 from pipeline import params
 from pipeline.common.processes import is_alive
@@ -142,3 +143,20 @@ def test_one_that_ends_ends_all(ended: str, project: Path) -> None:
         assert "Error: process 1 of 2 was ended by SIGKILL; run it again" in error
     assert not any(is_alive(ranks[rank]) for rank in "01")
     assert not (project / MODEL / "run.json").exists()
+
+
+def test_fine_tuning_goes_on_where_it_was_interrupted(alone: Path, project: Path) -> None:
+    messages, arguments = project / "messages", ("stage", "fine-tune", "--method", "co-tuning")
+    shutil.rmtree(project / MODEL)
+    call = Started(cot, project, messages, arguments, None, True)
+    call.says()
+    os.kill(call.process.pid, signal.SIGINT)
+    assert call.end() == 130
+    assert messages.read_text() == "Interrupted; run it again to go on.\n"
+    assert not (project / MODEL / "model.safetensors").exists()
+    (checkpoint,) = (project / ".work/fine-tune/co-tuning").iterdir()
+
+    assert Started(cot, project, messages, arguments).end() == 0
+    model, expected = (root / MODEL / "model.safetensors" for root in (project, alone))
+    assert model.read_bytes() == expected.read_bytes()
+    assert not checkpoint.exists()

@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import tiny_grid
-from sharing import FORKING, PATIENCE, Started
+from sharing import FORKING, PATIENCE, Started, wait_until
 from tiny_grid import Held, cell_runs, cells, names, numbers, values, write_artifacts
 
 from pipeline.artifacts import Store, write_json
 from pipeline.claims.run_cells import cell_folder, run_cells
 from pipeline.common.errors import UserError
+from pipeline.common.processes import is_alive
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
@@ -71,8 +72,9 @@ def story(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Sto
         alone, first, second = (Held(manager.Queue(), events) for _ in range(3))
 
         call = Started(tiny_grid.call, root, alone)
-        alone.said.get(timeout=PATIENCE)
+        _, worker = alone.said.get(timeout=PATIENCE)
         call.kill()
+        wait_until(lambda: not is_alive(worker))
         open_runs = names(cell_runs(root, "RUNNING"))
         write_json(cell_folder(Store(root), values(root)) / f"{given[3]}.json", results[3])
         kept = written(root)
@@ -81,6 +83,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Sto
         other = threads.submit(run_cells, *arguments, 1, run=second)
         (lost, process), *rest = (one.said.get(timeout=PATIENCE) for one in (first, first, second))
         os.kill(process, signal.SIGKILL)
+        wait_until(lambda: not is_alive(process))
         for event in events.values():
             event.set()
         error, table = failing.exception(PATIENCE), other.result(PATIENCE)
