@@ -45,6 +45,7 @@ def run_further(params: Params) -> None:
     report.run(params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SPLITS)
 def test_a_miniature_goes_through_the_pipeline(
     source: str, project: Path, monkeypatch: pytest.MonkeyPatch

@@ -147,6 +147,7 @@ def test_a_missing_overlay_says_where_they_lie(file: Path) -> None:
         params.load(file, (), file.parent / "absent.yaml")
 
 
+@pytest.mark.processes
 def test_the_command_takes_an_overlay_and_set_wins_over_it(file: Path) -> None:
     """An unknown value from where it comes is what shows that it arrived."""
     (file.parent / "dvc.yaml").write_text("")
