@@ -10,9 +10,9 @@ from torch import Tensor
 
 from pipeline.artifacts import Prepared, SplitLogits
 from pipeline.common.errors import UserError
-from pipeline.cotuning.image_labels import posterior_labels
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.cotuning.objectives import Objective, Part, co_tuning, compose, image_labels
+from pipeline.cotuning.posterior import posterior_labels
 from pipeline.cotuning.regularizers import PEERS
 from pipeline.datasets.batches import Preprocessing
 from pipeline.params.sections import BASELINE, CO_TUNING, POSTERIOR, SOURCE_PARTS, Peers, Training

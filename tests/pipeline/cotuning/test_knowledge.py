@@ -8,7 +8,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.cotuning.image_labels import posterior_labels
 from pipeline.cotuning.knowledge import (
     PSEUDO_SAMPLES,
     choose_pseudo_samples,
@@ -18,6 +17,7 @@ from pipeline.cotuning.knowledge import (
     smoothed,
     stratified_folds,
 )
+from pipeline.cotuning.posterior import posterior_labels
 from pipeline.cotuning.relationship import direct_relationship
 
 CLASSES, CATEGORIES = 3, 6
