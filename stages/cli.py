@@ -218,12 +218,18 @@ def _run_stage(
 def _guard(call: Callable[[], None]) -> None:
     """Turn errors meant for the user into one line, and signals into an orderly end."""
     from pipeline.common.errors import UserError
-    from pipeline.common.launch import speaks
+    from pipeline.common.launch import is_launched, speaks, tells_why
 
     def terminate(number: int, frame: object) -> None:
         sys.exit(128 + number)
 
+    def interrupt(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # torchrun sends on what the terminal sent to all
+        raise KeyboardInterrupt
+
     before = signal.signal(signal.SIGTERM, terminate)
+    if is_launched():
+        signal.signal(signal.SIGINT, interrupt)
     # Threads that spin while they wait make training several times slower on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -232,11 +238,11 @@ def _guard(call: Callable[[], None]) -> None:
     try:
         call()
     except UserError as error:
-        if speaks():
+        if tells_why():
             typer.secho(f"Error: {error}", err=True, fg=typer.colors.RED)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        if speaks():
+        if tells_why():
             typer.secho("Interrupted; run it again to go on.", err=True)
         raise typer.Exit(130) from None
     finally:

@@ -5,7 +5,9 @@ Source of the variables: torch.distributed.run, which sets them.
 
 import logging
 import os
+import signal
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from pipeline.common.errors import UserError
@@ -26,6 +28,23 @@ def speaks() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
+def tells_why() -> bool:
+    """Whether this process is the first of this machine to tell the user why it ends.
+
+    At the first that fails torchrun ends the others, which may not have come so far; this one
+    it can end no more.
+    """
+    if (errors := os.environ.get("TORCHELASTIC_ERROR_FILE")) is None:
+        return speaks()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        (Path(errors).parents[1] / "told").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
 def start_again(count: int) -> NoReturn:
     """Start this command once more in `count` processes, by torchrun, and end as they do.
 
@@ -44,7 +63,11 @@ def start_again(count: int) -> NoReturn:
     try:
         run.run(run.parse_args([*launcher, *sys.argv]))
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
+        # When torchrun looks, others may have failed for lack of one that was killed; those that
+        # it ended itself, by SIGTERM, are among them.
+        codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        rank = min(codes, key=lambda rank: (codes[rank] == -signal.SIGTERM, codes[rank]))
+        failure = error.failures[rank]
         if failure.exitcode < 0:
             raise UserError(
                 f"process {rank} of {count} was ended by {failure.signal_name()}; run it again to "

@@ -1,6 +1,7 @@
 """One stage in several processes, as torchrun starts them: who takes what, and what they share."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,8 +109,8 @@ ALONE = Processes()
 def joined_processes() -> Iterator[Processes]:
     """The processes that torchrun started, or this one alone.
 
-    Raises:
-        UserError: another of the processes ended before its time.
+    This one ends when another has ended before its time, without a word: that one says why, or
+    torchrun where it was killed.
     """
     if process_count() == 1:
         yield ALONE
@@ -121,10 +122,7 @@ def joined_processes() -> Iterator[Processes]:
         yield Processes(dist.get_rank(), dist.get_world_size())
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or "gloo" in str(error):
-            raise UserError(
-                "another process of this stage has ended, its message is above; run it again to "
-                "go on"
-            ) from None
+            sys.exit(1)
         raise
     finally:
         dist.destroy_process_group()

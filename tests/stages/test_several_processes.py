@@ -104,6 +104,14 @@ def test_a_stage_that_knows_one_process_refuses_more_once(project: Path) -> None
     assert errors == ["Error: calibrate runs in one process; start it without torchrun"]
 
 
+@pytest.mark.parametrize("late", ["0", "1"])
+def test_the_first_process_that_fails_says_why(project: Path, late: str) -> None:
+    command = f"[ $LOCAL_RANK = {late} ] && exec sleep {PATIENCE}; exec cot stage calibrate"
+    result = call(project, *TORCHRUN, "sh", "-c", command)
+    assert result.returncode == 1
+    assert "Error: calibrate runs in one process; start it without torchrun\n" in result.stderr
+
+
 def test_an_error_is_one_line_where_params_ask_for_processes(project: Path) -> None:
     options = ("--set", "compute.processes=2", "--set", "fine_tune.batch_size=7")
     result = call(project, "cot", "stage", "fine-tune", "--method", "vanilla", *options)
