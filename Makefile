@@ -28,7 +28,7 @@ repro: $(VENV)/installed data ## Run the whole pipeline: data, stages, report
 	  'Metrics:        $(VENV)/bin/dvc metrics show'
 
 claims: $(VENV)/installed data ## Make the claims table: hours, resumed cell by cell
-	cd experiments/claims && dvc repro
+	cd experiments && dvc repro claims@claims
 	@printf '\n%s\n' 'The table:      experiments/claims/data/claims/claims.md'
 
 test: $(VENV)/installed ## Run linters, the type checker and all tests

@@ -11,7 +11,8 @@ from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.common.resume import resume_key
 from pipeline.params import Params
-from pipeline.params.sections import SOURCE_PARTS, Training
+from pipeline.params.methods import SOURCE_PARTS
+from pipeline.params.sections import Training
 from pipeline.sources.models import load_source_model
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import resolve_compute
@@ -66,7 +67,7 @@ def run_in(processes: Processes, params: Params, method: str) -> None:
             on_batch=advance,
         )
         save(store, method, result)
-        run.log_metrics({"best_epoch": result.best_epoch})
+        run.log_metrics({"kept_epoch": result.kept_epoch})
     checkpoint.unlink(missing_ok=True)
 
 
@@ -107,5 +108,5 @@ def save(store: Store, method: str, result: FitResult) -> None:
     """The model of the best epoch, and the history of all."""
     store.save_model_state(method, result.state, {"method": method})
     history = pd.DataFrame(result.history)
-    history["kept"] = history["epoch"] == result.best_epoch
+    history["kept"] = history["epoch"] == result.kept_epoch
     write_csv(store.folder("fine-tune", method) / "history.csv", history)

@@ -7,7 +7,7 @@ from pipeline.claims.run_cells import run_cells
 from pipeline.common.project import project_root
 from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings, FineTuneCells
-from pipeline.params.sections import CO_TUNING
+from pipeline.params.methods import CO_TUNING
 from pipeline.tracking.runs import stage_run
 
 

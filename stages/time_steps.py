@@ -16,7 +16,7 @@ from pipeline.cotuning.objectives import Batch
 from pipeline.datasets.batches import training_batches
 from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings
-from pipeline.params.sections import BASELINE
+from pipeline.params.methods import BASELINE
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import Compute, resolve_compute
 from pipeline.training.fit import Loop

@@ -198,5 +198,5 @@ def _steering(params: Params) -> dict[str, object]:
     """Everything but the number of trials, so that a search can be made longer."""
     section = params.model_dump(mode="json", include={"seed", "compute", "source_model", "tune"})
     section["tune"].pop("trials")
-    way = params.fit_relationship
-    return section | {"direction": way.direction, "pseudo_samples": way.pseudo_samples}
+    way = params.fit_relationship.model_dump(exclude={"top_categories"})
+    return section | way

@@ -16,9 +16,20 @@ from pipeline.training.methods import TRAINING_CODE
 from stages.tune import SEARCH_CODE
 
 ROOT = Path(__file__).parents[1]
+
+
+def definitions(folder):
+    return YAML(typ="safe").load((ROOT / folder / "dvc.yaml").read_text())["stages"]
+
+
+# The stages of a study are the same in each; where its images come from differs.
 PIPELINES = {
-    folder: YAML(typ="safe").load((ROOT / folder / "dvc.yaml").read_text())["stages"]
-    for folder in (".", "experiments/claims")
+    ".": definitions("."),
+    "experiments/claims": {
+        stage: definition["do"]
+        for stage, definition in definitions("experiments").items()
+        if "do" in definition
+    },
 }
 STAGES = [(folder, stage) for folder, stages in PIPELINES.items() for stage in stages]
 

@@ -6,9 +6,13 @@ __all__ = [
     "cell",
     "controls",
     "figures",
+    "gain",
+    "gain_figure",
     "pool",
+    "recovery",
     "run_cells",
     "sharing_by_files",
     "sharing_by_study",
+    "source_labels",
     "table",
 ]

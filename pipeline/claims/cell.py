@@ -6,22 +6,18 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from pipeline.artifacts import Prepared
-from pipeline.claims.controls import control
 from pipeline.claims.pool import Pool
+from pipeline.claims.source_labels import source_labels
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings, Rate
-from pipeline.params.sections import SOURCE_PARTS, Evaluate, Training
+from pipeline.params.sections import Evaluate, Training
 from pipeline.report.metrics import classification_metrics, predictions_table
-from pipeline.sources.from_logits import find_temperature, learn_relationship, source_marginal
 from pipeline.training.compute import Compute
 from pipeline.training.fit import Data, DivergedError, FitResult, fit
 from pipeline.training.inference import predict_crops
 from pipeline.training.methods import (
-    SourceLabels,
     compose_method,
     new_model,
     training_data,
@@ -70,14 +66,15 @@ def run_cell(cell: Cell, pool: Pool, params: Params, compute: Compute) -> Result
     """Draw the sample, calibrate, learn the relationship, fine-tune and judge.
 
     Returns:
-        The cell's columns; temperature; of the kept epoch validation_nll (nats) and
-        validation_accuracy; for a tested cell accuracy, mean_class_accuracy, nll (nats) and ece
-        on the test images; training_seconds. Without numbers where the training diverged.
+        The cell's columns and those of its source labels; of the kept epoch validation_nll
+        (nats) and validation_accuracy; for a tested cell accuracy, mean_class_accuracy, nll
+        (nats) and ece on the test images; training_seconds. Without numbers where the training
+        diverged.
     """
     sample = pool.draw(cell.rate.images_per_class, params.prepare_data.val_fraction, cell.seed)
     data = training_data(sample, pool.source, params.source_model.input_size)
     model = new_model(pool.source, len(sample.classes), cell.seed).to(compute.device)
-    temperature, labels = _source_labels(cell, pool, sample, params)
+    columns, labels = source_labels(cell.settings, cell.seed, pool, sample, params.calibrate)
     training = training_of(cell, params.fine_tune, data)
     objective, training = compose_method(
         cell.settings.method,
@@ -87,7 +84,7 @@ def run_cell(cell: Cell, pool: Pool, params: Params, compute: Compute) -> Result
         replace(labels, relationship=labels.relationship.to(compute.device)),
         cell.settings.source_weight,
     )
-    result: Result = cell.columns | {"temperature": temperature, "diverged": False}
+    result: Result = cell.columns | columns | {"diverged": False}
     begin = time.perf_counter()
     try:
         fitted = fit(model, objective, data, training, compute, cell.seed)
@@ -114,25 +111,8 @@ def training_of(cell: Cell, training: Training, data: Data) -> Training:
     )
 
 
-def _source_labels(
-    cell: Cell, pool: Pool, sample: Prepared, params: Params
-) -> tuple[float | None, SourceLabels]:
-    """Where no part uses them, those of a relationship that is not learned."""
-    classes = len(sample.classes)
-    splits = pool.split_logits(sample)
-    if not set(cell.settings.method.split("+")) & set(SOURCE_PARTS):
-        return None, SourceLabels(torch.empty(classes, 0), splits, 1.0)
-    temperature = 1.0
-    if cell.settings.calibrated:
-        temperature = find_temperature(params.calibrate, splits, classes).temperature
-    learned = learn_relationship(splits, classes, temperature, cell.settings).relationship
-    marginal = source_marginal(splits, temperature)
-    taught = control(learned, marginal, cell.settings.relationship, cell.seed)
-    return temperature, SourceLabels(taught, splits, temperature)
-
-
 def _kept(fitted: FitResult) -> Result:
-    record = fitted.history[fitted.best_epoch - 1]
+    record = fitted.history[fitted.kept_epoch - 1]
     return {name: record[name] for name in ("validation_nll", "validation_accuracy")}
 
 

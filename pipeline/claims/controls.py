@@ -4,12 +4,26 @@ import torch
 from torch import Tensor
 
 
-def control(relationship: Tensor, source_marginal: Tensor, kind: str, seed: int) -> Tensor:
+def control(
+    relationship: Tensor,
+    source_marginal: Tensor,
+    kind: str,
+    seed: int,
+    truth: Tensor | None = None,
+) -> Tensor:
     """R [target, source] itself (`learned`), or what shows whether the learned R matters.
 
     `uniform` and `marginal` rows know nothing of the classes; `shuffled` rows are the learned
-    ones, each given to another class.
+    ones, each given to another class; `truth` is the R by which the images were made, where it is
+    known.
+
+    Raises:
+        ValueError: the true R is asked for and not known.
     """
+    if kind == "truth":
+        if truth is None:
+            raise ValueError("the true relationship of these images is not known")
+        return truth
     if kind == "uniform":
         return torch.full_like(relationship, 1 / relationship.shape[1])
     if kind == "marginal":

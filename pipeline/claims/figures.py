@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from pipeline.params.sections import BASELINE, CO_TUNING
+from pipeline.params.methods import BASELINE, CO_TUNING
 from pipeline.report.figures import BLUE, DPI, GREY, method_colours, styled
 
 LEGEND_COLUMNS = 6

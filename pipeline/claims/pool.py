@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.artifacts import Prepared, SplitLogits, Store
@@ -23,14 +24,18 @@ class Pool:
     Attributes:
         prepared: every image; train and validation together are what samples are drawn from.
         logits: source logits by row of the images, [rows, source].
+        true_relationship: R [target, source] by which the images were made, where it is known.
     """
 
     prepared: Prepared
     logits: Tensor
     source: SourceModel
+    true_relationship: Tensor | None = None
 
     def draw(self, images_per_class: int, val_fraction: float, seed: int) -> Prepared:
-        """A sample with its own split into training and validation; the test images are kept.
+        """A sample with its own split into training and validation.
+
+        Its test images are those of the pool; where that has none, all that were not drawn.
 
         Raises:
             UserError: the pool has fewer images of a class.
@@ -55,7 +60,7 @@ class Pool:
             Listing(samples, tuple(classes), _Unread()),
             images_per_class=images_per_class,
             val_fraction=val_fraction,
-            test_fraction=val_fraction,
+            test_fraction=val_fraction if test.any() else None,
             test_limit=None,
             seed=seed,
         )
@@ -104,4 +109,25 @@ def pool_files(store: Store) -> list[Path]:
 def load_pool(store: Store, params: Params) -> Pool:
     prepared = store.load_prepared()
     logits = rows_to_logits(store.load_logits(), len(prepared.images))
-    return Pool(prepared, logits, load_source_model(**params.source_model.model_dump()))
+    source = load_source_model(**params.source_model.model_dump())
+    path = params.fine_tune_cells.true_relationship
+    shape = len(prepared.classes), logits.shape[1]
+    truth = None if path is None else load_true_relationship(store.root / path, shape)
+    return Pool(prepared, logits, source, truth)
+
+
+def load_true_relationship(path: Path, shape: tuple[int, int]) -> Tensor:
+    """R [target, source] in float64 from a safetensors file's tensor `relationship`.
+
+    Raises:
+        UserError: there is no such file, or the tensor has another shape.
+    """
+    if not path.is_file():
+        raise UserError(f"fine_tune_cells.true_relationship: there is no file {path}")
+    truth = load_file(path)["relationship"].double()
+    if truth.shape != shape:
+        raise UserError(
+            f"{path}: got a relationship of {tuple(truth.shape)}; expected {shape}, target classes "
+            "by source categories"
+        )
+    return truth

@@ -25,7 +25,8 @@ from pipeline.training.methods import TRAINING_CODE
 
 CELL_CODE = (
     *TRAINING_CODE,
-    *("claims/cell.py", "claims/controls.py", "claims/pool.py"),
+    *("claims/cell.py", "claims/controls.py", "claims/pool.py", "claims/recovery.py"),
+    "claims/source_labels.py",
     *("datasets/splits.py", "report/metrics.py"),
 )
 

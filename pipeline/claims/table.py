@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.stats import ttest_1samp
 
 from pipeline.params.claims_sections import TuneMethods
-from pipeline.params.sections import BASELINE, CO_TUNING
+from pipeline.params.methods import BASELINE, CO_TUNING
 from pipeline.report.markdown import points, table
 
 CONFIDENCE = 0.95

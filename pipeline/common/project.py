@@ -4,11 +4,11 @@ from pathlib import Path
 
 
 def project_root() -> Path:
-    """The nearest folder upwards with a dvc.yaml, which is where `dvc repro` runs a stage.
+    """The nearest folder upwards with a params.yaml, which is where `dvc repro` runs a stage.
 
     Falls back to the working directory where there is none.
     """
-    return _nearest(Path.cwd(), "dvc.yaml")
+    return _nearest(Path.cwd(), "params.yaml")
 
 
 def tracking_root(root: Path) -> Path:

@@ -28,6 +28,7 @@ __all__ = [
     "fit_relationship",
     "fit_target_likelihood_temperature",
     "fit_temperature",
+    "folds",
     "knowledge",
     "losses",
     "model",
@@ -36,5 +37,6 @@ __all__ = [
     "regularizers",
     "relationship",
     "reliability_curve",
+    "reverse",
     "translated_cross_entropy",
 ]

@@ -1,18 +1,23 @@
 """What a relationship knows of source predictions that it was not learned from."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pipeline.cotuning.relationship import direct_relationship
+from pipeline.cotuning.folds import stratified_folds
+from pipeline.cotuning.relationship import Direction, direct_relationship
+from pipeline.cotuning.reverse import fit_reverse_classifier_by_likelihood, relearned
 
 SMOOTHING = 0.001  # of uniform, in every row; a category of probability 0 would cost infinitely
 
 PSEUDO_SAMPLES = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+
+RELEARNED_SAMPLES = 500  # with more the reverse R, slow to learn again for each fold, lags behind
 
 # Probabilities [batch, source], labels [batch] to R [target, source].
 Learner = Callable[[Tensor, Tensor], Tensor]
@@ -77,27 +82,6 @@ def classify_by_relationship(
     return F.log_softmax(probabilities.double() @ smoothed(relationship.double()).log().T, dim=1)
 
 
-def stratified_folds(
-    labels: Int[Tensor, " batch"], folds: int, seed: int = 0
-) -> Iterator[tuple[Int[Tensor, " kept"], Int[Tensor, " held_out"]]]:
-    """Indices of the samples to learn from and of those held out, each sample held out once.
-
-    The samples of each class are dealt out in a random order. A class of one sample is never
-    held out, so that every class can be learned in every fold.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    fold = torch.full_like(labels, -1)
-    dealt = 0
-    for members in (torch.nonzero(labels == label)[:, 0] for label in labels.unique()):
-        if len(members) > 1:
-            order = members[torch.randperm(len(members), generator=generator)]
-            fold[order] = (dealt + torch.arange(len(order))) % folds
-            dealt += len(order)
-    for number in range(folds):
-        held_out = fold == number
-        yield torch.nonzero(~held_out)[:, 0], torch.nonzero(held_out)[:, 0]
-
-
 def cross_validated_knowledge(
     learn: Learner,
     probabilities: Float[Tensor, "batch source"],
@@ -117,7 +101,7 @@ def cross_validated_knowledge(
     Raises:
         ValueError: no class has two samples.
     """
-    if int(labels.bincount().max()) < 2:
+    if not can_be_held_out(labels):
         raise ValueError("a sample of some class must be held out; every class has one only")
     nats, right, likelihoods = [], [], []
     for kept, held_out in stratified_folds(labels, folds):
@@ -137,6 +121,20 @@ def cross_validated_knowledge(
         accuracy=float(torch.cat(right).mean()),
         log_likelihood=float(torch.cat(likelihoods).mean()),
     )
+
+
+def can_be_held_out(labels: Int[Tensor, " batch"]) -> bool:
+    """Whether some class has a second sample, so that one can be held out."""
+    return int(labels.bincount().max()) >= 2
+
+
+def direct_learner(target_classes: int, pseudo_samples: float) -> Learner:
+    """The direct approach with so many pseudo-samples."""
+
+    def learn(probabilities: Tensor, labels: Tensor) -> Tensor:
+        return direct_relationship(probabilities, labels, target_classes, pseudo_samples)
+
+    return learn
 
 
 def choose_pseudo_samples(
@@ -159,13 +157,36 @@ def choose_pseudo_samples(
     Raises:
         ValueError: a class has no sample, or no class has two.
     """
-
-    def knowledge(pseudo_samples: float) -> Knowledge:
-        def learn(probabilities: Tensor, labels: Tensor) -> Tensor:
-            return direct_relationship(probabilities, labels, target_classes, pseudo_samples)
-
-        return cross_validated_knowledge(learn, probabilities, labels)
-
-    found = {pseudo_samples: knowledge(pseudo_samples) for pseudo_samples in candidates}
+    found = {
+        pseudo_samples: cross_validated_knowledge(
+            direct_learner(target_classes, pseudo_samples), probabilities, labels
+        )
+        for pseudo_samples in candidates
+    }
     best = max(found, key=lambda pseudo_samples: found[pseudo_samples].nats)
     return best, found[best]
+
+
+def choose_way(
+    probabilities: Float[Tensor, "batch source"],
+    labels: Int[Tensor, " batch"],
+    target_classes: int,
+) -> tuple[Direction, float]:
+    """The way in which R knows most of samples that it was not learned from, cross-validated.
+
+    Candidates are the direct approach with each of PSEUDO_SAMPLES and, up to RELEARNED_SAMPLES
+    samples, the reverse one with C and scale by cross-validated likelihood.
+
+    Returns:
+        The direction, and the pseudo-samples (0 for the reverse one).
+
+    Raises:
+        ValueError: as choose_pseudo_samples.
+    """
+    pseudo_samples, direct = choose_pseudo_samples(probabilities, labels, target_classes)
+    if len(labels) <= RELEARNED_SAMPLES:
+        classifier = fit_reverse_classifier_by_likelihood(probabilities, labels, target_classes)
+        learn = partial(relearned, classifier)
+        if cross_validated_knowledge(learn, probabilities, labels).nats > direct.nats:
+            return "reverse", 0.0
+    return "direct", pseudo_samples

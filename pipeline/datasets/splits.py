@@ -19,7 +19,7 @@ def build_manifest(
     *,
     images_per_class: int | None,
     val_fraction: float,
-    test_fraction: float,
+    test_fraction: float | None,
     test_limit: int | None,
     seed: int,
     sampling_rate: float = 1.0,
@@ -36,7 +36,8 @@ def build_manifest(
         listing: of the source.
         images_per_class: for training and validation together; None takes all.
         val_fraction, test_fraction: in (0, 1), of each class, rounded; never all of a class, and
-            at least one where it has two (validation) or three (test) samples.
+            at least one where it has two (validation) or three (test) samples. A test_fraction
+            of None makes all samples the test split that are not drawn for the others.
         test_limit: most test samples, shared among the classes as evenly as their counts allow.
         seed: of every draw.
         sampling_rate: in (0, 1], of what is left of each class for training and validation,
@@ -96,21 +97,23 @@ def _splits_by_position(
     images_per_class: int | None,
     sampling_rate: float,
     val_fraction: float,
-    test_fraction: float,
+    test_fraction: float | None,
 ) -> list[str]:
     """What becomes of the first, second, ... sample of one class in drawn order."""
-    test = _share(count, test_fraction, least_count=3)
-    available = count - test
+    rest_is_test = test_fraction is None
+    test = _share(count, 0.0 if test_fraction is None else test_fraction, least_count=3)
+    available = count - (1 if rest_is_test and count >= 3 else test)
     least = min(available, 2 if val_fraction else 1)
     chosen = max(least, math.floor(available * sampling_rate + 0.5))
     if images_per_class is not None:
         chosen = min(chosen, images_per_class)
     # A position's split must not depend on `chosen`: this keeps smaller draws inside larger ones.
     held_out = [_share(size, val_fraction, least_count=2) for size in range(chosen + 1)]
-    return ["test"] * test + [
+    sampled = [
         "validation" if held_out[position + 1] > held_out[position] else "train"
         for position in range(chosen)
     ]
+    return ["test"] * test + sampled + ["test"] * (count - chosen if rest_is_test else 0)
 
 
 def _share(count: int, fraction: float, least_count: int) -> int:

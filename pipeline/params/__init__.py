@@ -5,4 +5,13 @@ The main pipeline's sections are in `sections`, those of the claims table in `cl
 
 from pipeline.params.loading import Params, check_method, load, write_overlaid
 
-__all__ = ["Params", "check_method", "claims_sections", "load", "sections", "write_overlaid"]
+__all__ = [
+    "Params",
+    "base",
+    "check_method",
+    "claims_sections",
+    "load",
+    "methods",
+    "sections",
+    "write_overlaid",
+]

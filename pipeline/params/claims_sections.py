@@ -6,16 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from pipeline.params.sections import (
-    BASELINE,
-    CO_TUNING,
-    Count,
-    MethodName,
-    NonNegative,
-    Peers,
-    Positive,
-    Section,
-)
+from pipeline.params.base import Count, NonNegative, Positive, Section
+from pipeline.params.methods import BASELINE, CO_TUNING, MethodName, Peers
+from pipeline.params.sections import Selection
 
 # It becomes part of a file's name and of a query for runs.
 RowName = Annotated[str, Field(pattern=r"^[\w .+-]+$")]
@@ -25,17 +18,18 @@ class CellSettings(Section):
     """How a cell of the claims table is trained, as far as cells differ.
 
     `relationship` is the learned R, or a control in its place: uniform rows, the source
-    marginal in every row, or the learned rows given to other classes. `calibrated: false`
-    leaves the temperature at 1.
+    marginal in every row, the learned rows given to other classes, or the true R where it is
+    known. `calibrated: false` leaves the temperature at 1.
     """
 
     method: MethodName = BASELINE
     learning_rate: Positive = 0.003
     source_weight: NonNegative = 2.3
-    direction: Literal["auto", "direct", "reverse"] = "reverse"
+    direction: Literal["auto", "direct", "reverse"] = "auto"
     pseudo_samples: NonNegative = 0.0
+    selection: Selection = "validation-accuracy"
     calibrated: bool = True
-    relationship: Literal["learned", "uniform", "marginal", "shuffled"] = "learned"
+    relationship: Literal["learned", "uniform", "marginal", "shuffled", "truth"] = "learned"
     peers: Peers = Peers()
 
     def changed(self, values: Mapping[str, Any]) -> "CellSettings":
@@ -109,7 +103,8 @@ class FineTuneCells(Section):
     """The grid of the claims table.
 
     `variants` are further rows: co-tuning as tuned, with some settings replaced; each is trained
-    at the rates that name it.
+    at the rates that name it. `true_relationship` is a file of the R by which the images were
+    made, where it is known, for variants with `relationship: truth`.
     """
 
     rates: tuple[Rate, ...] = Field(
@@ -122,6 +117,7 @@ class FineTuneCells(Section):
         default=(BASELINE, CO_TUNING), strict=False, min_length=1
     )
     variants: dict[RowName, dict[str, Any]] = Field(default={})
+    true_relationship: str | None = None
 
     @model_validator(mode="after")
     def _variants_are_settings(self) -> "FineTuneCells":
@@ -155,6 +151,12 @@ class TimeSteps(Section):
     """How often each method's step is timed, in turns with the others."""
 
     rounds: Annotated[int, Field(ge=5)] = 40
+
+
+class GainAgainstKnowledge(Section):
+    """The studies, folders beside this one, whose cells are held together."""
+
+    studies: tuple[RowName, ...] = Field(default=("photographs",), strict=False, min_length=1)
 
 
 def _refuse_repeated(name: str, values: Sequence[Hashable]) -> None:

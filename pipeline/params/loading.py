@@ -13,20 +13,23 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_aside
-from pipeline.params.claims_sections import FineTuneCells, TimeSteps, TuneMethods
+from pipeline.params.base import Section
+from pipeline.params.claims_sections import (
+    FineTuneCells,
+    GainAgainstKnowledge,
+    TimeSteps,
+    TuneMethods,
+)
+from pipeline.params.methods import BASELINE, PARTS, MethodName
 from pipeline.params.sections import (
-    BASELINE,
-    PARTS,
     Calibrate,
     Compute,
     Evaluate,
     ExtractLogits,
     FineTune,
     FitRelationship,
-    MethodName,
     PrepareData,
     Report,
-    Section,
     SourceModel,
     Tune,
 )
@@ -49,6 +52,7 @@ class Params(Section):
     tune_methods: TuneMethods = TuneMethods()
     fine_tune_cells: FineTuneCells = FineTuneCells()
     time_steps: TimeSteps = TimeSteps()
+    gain_against_knowledge: GainAgainstKnowledge = GainAgainstKnowledge()
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "Params":

@@ -2,23 +2,17 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+from pipeline.params.base import Count, Fraction, NonNegative, Positive, Section
+from pipeline.params.methods import BASELINE, CO_TUNING, MethodName, Peers
+
+Selection = Literal["validation-accuracy", "cross-validated-likelihood"]
 SourceName = Literal[
     "fashion-mnist", "image-folder", "cub-200-2011", "stanford-cars", "fgvc-aircraft", "coco-70",
     "Caltech101", "CIFAR10", "CIFAR100", "DTD", "EuroSAT", "FashionMNIST", "FGVCAircraft",
     "Flowers102", "Food101", "OxfordIIITPet", "StanfordCars", "SUN397",
 ]  # fmt: skip
-
-
-class Section(BaseModel):
-    """A section of params.yaml: immutable, and strict about names and types."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Compute(Section):
@@ -98,7 +92,8 @@ class Training(Section):
     It is so many `epochs` or so many `iterations` long; the other is None. `step_at` counts in
     the same unit. An epoch, at whose end the network is validated, is `iterations_per_epoch`
     long, or one pass over the training images where that is None. `smallest_crop` is the share
-    of a training image's area that a random crop covers at least.
+    of a training image's area that a random crop covers at least. `kept_epoch` says whose weights
+    are the result: those of the best validation accuracy, or the last.
     """
 
     epochs: Count | None = 12
@@ -106,6 +101,7 @@ class Training(Section):
     iterations_per_epoch: Count | None = None
     batch_size: Annotated[int, Field(ge=2)] = 48
     smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.08
+    kept_epoch: Literal["best", "last"] = "best"
     learning_rate: Positive = 0.003
     target_head_factor: Positive = 10.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -166,69 +162,16 @@ class Tune(Training):
 
 
 class FitRelationship(Section):
-    """`auto` is the direct way with the prior under which it knows most of held-out images.
+    """`auto` is the way, with its prior, that knows most of held-out images.
 
-    `pseudo_samples` of the source marginal are added to each row of the direct way.
+    `pseudo_samples` of the source marginal are added to each row of the direct way; `selection`
+    chooses and calibrates the classifier of the reverse way.
     """
 
-    direction: Literal["auto", "direct", "reverse"] = "reverse"
+    direction: Literal["auto", "direct", "reverse"] = "auto"
     pseudo_samples: NonNegative = 0.0
+    selection: Selection = "validation-accuracy"
     top_categories: Count = 5
-
-
-class L2SP(Section):
-    """Strengths of the pull of the backbone to its start and of the new head to 0."""
-
-    strength: NonNegative = 0.01
-    head_strength: NonNegative = 0.01
-
-
-class Delta(Section):
-    """Strengths of the pull of the feature maps to their start and of the new head to 0."""
-
-    strength: NonNegative = 0.01
-    head_strength: NonNegative = 0.01
-
-
-class Bss(Section):
-    """Strength of the penalty on the smallest singular values, and how many they are."""
-
-    strength: NonNegative = 0.001
-    singular_values: Count = 1
-
-
-class StochNorm(Section):
-    """Probability that a channel is normalised by the batch, not by the moving statistics."""
-
-    probability: Annotated[float, Field(ge=0, le=1)] = 0.5
-
-
-class Peers(Section):
-    """The peers that Co-Tuning is compared with, by name, each with its strengths."""
-
-    l2_sp: L2SP = L2SP()
-    delta: Delta = Delta()
-    bss: Bss = Bss()
-    stoch_norm: StochNorm = StochNorm()
-
-
-BASELINE, CO_TUNING, LWF, POSTERIOR = "vanilla", "co-tuning", "lwf", "posterior-co-tuning"
-# What teaches the source head, each with the source weight.
-SOURCE_PARTS = (CO_TUNING, LWF, POSTERIOR)
-PARTS = (*SOURCE_PARTS, *(name.replace("_", "-") for name in Peers.model_fields))
-
-
-def _known_method(name: str) -> str:
-    parts = name.split("+")
-    if name != BASELINE and not (set(parts) <= set(PARTS) and len(set(parts)) == len(parts)):
-        raise ValueError(
-            f"{name!r} is no method; expected {BASELINE}, {', '.join(PARTS)}, or several of the "
-            f"latter joined as in {PARTS[0]}+{PARTS[-1]}"
-        )
-    return name
-
-
-MethodName = Annotated[str, AfterValidator(_known_method)]
 
 
 class FineTune(Training):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol
 
 import torch
@@ -14,8 +15,17 @@ from pipeline.cotuning.calibration import (
     fit_target_likelihood_temperature,
     fit_temperature,
 )
-from pipeline.cotuning.knowledge import PSEUDO_SAMPLES, Knowledge, choose_pseudo_samples
-from pipeline.cotuning.relationship import Direction, ReverseClassifier, fit_relationship
+from pipeline.cotuning.knowledge import (
+    RELEARNED_SAMPLES,
+    Knowledge,
+    Learner,
+    can_be_held_out,
+    choose_way,
+    cross_validated_knowledge,
+    direct_learner,
+)
+from pipeline.cotuning.relationship import Direction, Selection, fit_relationship
+from pipeline.cotuning.reverse import ReverseClassifier, relearned
 from pipeline.params.sections import Calibrate
 
 
@@ -34,20 +44,30 @@ def find_temperature(
     )
 
 
-def source_marginal(splits: Mapping[str, SplitLogits], temperature: float) -> Tensor:
-    """p(s) [source], the mean source prediction for the images of train and validation."""
-    logits = torch.cat([splits[name].logits for name in ("train", "validation")])
-    return F.softmax(logits.double() / temperature, dim=1).mean(dim=0)
+def source_predictions(
+    splits: Mapping[str, SplitLogits], temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Calibrated p(s | x) [image, source] and labels of the images of train and validation."""
+    both = [splits[name] for name in ("train", "validation")]
+    logits = torch.cat([split.logits for split in both])
+    return F.softmax(logits.double() / temperature, dim=1), torch.cat([s.labels for s in both])
 
 
 class Way(Protocol):
-    """How R is learned: direction is auto, direct or reverse; pseudo_samples are of direct."""
+    """How R is learned.
+
+    `auto` takes the way that knows most of held-out images. pseudo_samples are of direct,
+    selection is of reverse.
+    """
 
     @property
     def direction(self) -> Literal["auto", "direct", "reverse"]: ...
 
     @property
     def pseudo_samples(self) -> float: ...
+
+    @property
+    def selection(self) -> Selection: ...
 
 
 @dataclass(frozen=True)
@@ -59,14 +79,16 @@ class Learned:
         classifier: g of the reverse way, whose accuracy is a diagnostic of every way.
         direction: the one that R was learned in.
         pseudo_samples: of the direct way.
-        knowledge: cross-validated, of an R learned in this way; None for the reverse way, which
-            is too slow to be learned again for each fold.
+        learner: learns R in this way from other samples.
+        knowledge: cross-validated, of an R learned in this way; None where no class has two
+            images, and of the reverse way where there are so many images that it would be slow.
     """
 
     relationship: Tensor
     classifier: ReverseClassifier
     direction: Direction
     pseudo_samples: float
+    learner: Learner
     knowledge: Knowledge | None
 
 
@@ -81,18 +103,12 @@ def learn_relationship(
     Raises:
         ValueError: as fit_relationship.
     """
+    probabilities, labels = source_predictions(splits, temperature)
+    direction, pseudo_samples, selection = way.direction, way.pseudo_samples, way.selection
+    if direction == "auto":
+        direction, pseudo_samples = choose_way(probabilities, labels, classes)
+        selection = "cross-validated-likelihood" if direction == "reverse" else selection
     train, validation = splits["train"], splits["validation"]
-    direction: Direction = "reverse" if way.direction == "reverse" else "direct"
-    candidates = PSEUDO_SAMPLES if way.direction == "auto" else (way.pseudo_samples,)
-    pseudo_samples, knowledge = way.pseudo_samples, None
-    if direction == "direct":
-        probabilities = F.softmax(
-            torch.cat([train.logits, validation.logits]).double() / temperature, dim=1
-        )
-        labels = torch.cat([train.labels, validation.labels])
-        pseudo_samples, knowledge = choose_pseudo_samples(
-            probabilities, labels, classes, candidates
-        )
     relationship, classifier = fit_relationship(
         train.logits,
         train.labels,
@@ -102,5 +118,12 @@ def learn_relationship(
         temperature,
         direction,
         pseudo_samples,
+        selection,
     )
-    return Learned(relationship, classifier, direction, pseudo_samples, knowledge)
+    learner: Learner = partial(relearned, classifier)
+    if direction == "direct":
+        learner = direct_learner(classes, pseudo_samples)
+    knowledge = None
+    if can_be_held_out(labels) and (direction == "direct" or len(labels) <= RELEARNED_SAMPLES):
+        knowledge = cross_validated_knowledge(learner, probabilities, labels)
+    return Learned(relationship, classifier, direction, pseudo_samples, learner, knowledge)

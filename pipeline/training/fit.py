@@ -38,12 +38,12 @@ class FitResult:
     Attributes:
         history: one record an epoch: epoch (from 1), learning_rate, each term of the objective
             (mean over the epoch, nats), validation_nll (nats), validation_accuracy in [0, 1].
-        best_epoch: the epoch of the highest validation_accuracy, ties to the lower nll.
-        state: the model's state dict at best_epoch, on the CPU.
+        kept_epoch: that of the highest validation_accuracy, ties to the lower nll, or the last.
+        state: the model's state dict at kept_epoch, on the CPU.
     """
 
     history: list[Record]
-    best_epoch: int
+    kept_epoch: int
     state: dict[str, Tensor]
 
 
@@ -73,7 +73,7 @@ def fit(
     checkpoint: Path | None = None,
     processes: Processes = ALONE,
 ) -> FitResult:
-    """Train a model and keep the epoch with the best validation accuracy.
+    """Train a model and keep the epoch of the best validation accuracy, or the last.
 
     The same seed on the same machine gives the same weights bit for bit on the CPU, also when
     the run was interrupted and went on from its checkpoint: every epoch draws from generators
@@ -112,7 +112,7 @@ def fit(
         if checkpoint is not None and processes.is_first:
             loop.save(checkpoint)
         on_epoch(record)
-    return FitResult(loop.history, _best_epoch(loop.history), loop.best)
+    return FitResult(loop.history, loop.kept_epoch, loop.kept)
 
 
 class Loop:
@@ -143,7 +143,13 @@ class Loop:
             self.optimizer, learning_rate_factor(training, self.length)
         )
         self.history: list[Record] = []
-        self.best: dict[str, Tensor] = {}
+        self.kept: dict[str, Tensor] = {}
+
+    @property
+    def kept_epoch(self) -> int:
+        if self.training.kept_epoch == "last":
+            return len(self.history)
+        return int(max(self.history, key=_quality)["epoch"])
 
     def run_epoch(self, epoch: int, seed: int, on_batch: Callable[[int], None]) -> Record:
         record: Record = {"epoch": epoch, "learning_rate": self.optimizer.param_groups[0]["lr"]}
@@ -166,9 +172,9 @@ class Loop:
         if not all(map(math.isfinite, record.values())):
             raise diverged
         self.history.append(record)
-        if _best_epoch(self.history) == epoch:
+        if self.kept_epoch == epoch:
             state = self.model.state_dict()
-            self.best = {name: value.detach().cpu().clone() for name, value in state.items()}
+            self.kept = {name: value.detach().cpu().clone() for name, value in state.items()}
         return record
 
     def _train(self, epoch_seed: int, iterations: int, on_batch: Callable[[int], None]) -> Record:
@@ -218,7 +224,7 @@ class Loop:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "history": self.history,
-            "best": self.best,
+            "kept": self.kept,
         }
         with write_aside(path) as aside:
             torch.save(state, aside)
@@ -230,7 +236,7 @@ class Loop:
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])
-        self.history, self.best = saved["history"], saved["best"]
+        self.history, self.kept = saved["history"], saved["kept"]
 
 
 def _saved(checkpoint: Path) -> dict[str, Any] | None:
@@ -240,8 +246,5 @@ def _saved(checkpoint: Path) -> dict[str, Any] | None:
     return state
 
 
-def _best_epoch(history: list[Record]) -> int:
-    def quality(record: Record) -> tuple[float, float]:
-        return record["validation_accuracy"], -record["validation_nll"]
-
-    return int(max(history, key=quality)["epoch"])
+def _quality(record: Record) -> tuple[float, float]:
+    return record["validation_accuracy"], -record["validation_nll"]

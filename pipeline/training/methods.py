@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.artifacts import Prepared, SplitLogits
@@ -15,8 +14,9 @@ from pipeline.cotuning.objectives import Objective, Part, co_tuning, compose, im
 from pipeline.cotuning.posterior import posterior_labels
 from pipeline.cotuning.regularizers import PEERS
 from pipeline.datasets.batches import Preprocessing
-from pipeline.params.sections import BASELINE, CO_TUNING, POSTERIOR, SOURCE_PARTS, Peers, Training
-from pipeline.sources.from_logits import source_marginal
+from pipeline.params.methods import BASELINE, CO_TUNING, POSTERIOR, SOURCE_PARTS, Peers
+from pipeline.params.sections import Training
+from pipeline.sources.from_logits import source_predictions
 from pipeline.sources.models import SourceModel
 from pipeline.training.distributed import ALONE, Processes
 from pipeline.training.fit import Data
@@ -65,9 +65,10 @@ class SourceLabels:
         if name == CO_TUNING:
             return co_tuning(self.relationship.float(), source_weight)
         train, device = self.splits["train"], self.relationship.device
-        labels = F.softmax(train.logits / self.temperature, dim=1)
+        predictions, _ = source_predictions(self.splits, self.temperature)
+        labels = predictions[: len(train.labels)]
         if name == POSTERIOR:
-            marginal = source_marginal(self.splits, self.temperature)
+            marginal = predictions.mean(dim=0)
             labels = posterior_labels(labels, train.labels, self.relationship.cpu(), marginal)
         return image_labels(labels.float().to(device), train.rows.to(device), source_weight)
 

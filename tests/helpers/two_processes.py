@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from pipeline.artifacts import SplitLogits
 from pipeline.datasets.batches import ImageSet, Preprocessing
-from pipeline.params.sections import Peers, Training
+from pipeline.params.methods import Peers
+from pipeline.params.sections import Training
 from pipeline.sources.models import SourceModel, load_source_model
 from pipeline.training.compute import Compute
 from pipeline.training.distributed import Processes, joined_processes
@@ -103,7 +104,7 @@ def train(
     return {
         "history": result.history,
         "state": result.state,
-        "best": result.best_epoch,
+        "best": result.kept_epoch,
         "passed": sum(passed),
     }
 

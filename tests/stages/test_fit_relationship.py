@@ -27,7 +27,7 @@ def logits_of(labels: list[int], wrong: dict[int, int]) -> SplitLogits:
 def test_g_is_judged_class_by_class_and_only_scalars_become_metrics(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (project / "dvc.yaml").touch()
+    (project / "params.yaml").touch()
     monkeypatch.chdir(project)
     store = Store(project)
     manifest = pd.DataFrame({"row": np.arange(1), "split": "train", "label": 0, "path": "x.png"})
@@ -36,7 +36,7 @@ def test_g_is_judged_class_by_class_and_only_scalars_become_metrics(
     validation = logits_of([0, 0, 0, 0, 2, 2], {0: 1, 5: 1})
     store.save_logits({"train": train, "validation": validation}, tuple("vwxyz"))
     store.save_best(Best(2.3, 1.0, 0, None, None))
-    fit_relationship.run(Params(fit_relationship=FitRelationship(direction="auto")))
+    fit_relationship.run(Params(fit_relationship=FitRelationship(direction="direct")))
 
     folder = store.folder("fit-relationship")
     found = read_json(folder / "diagnostics.json")

@@ -123,7 +123,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root of a project whose report was made."""
     root = tmp_path_factory.mktemp("project")
     write_project(root, {"vanilla": 0.70, "co-tuning": 0.80})
-    (root / "dvc.yaml").touch()
+    (root / "params.yaml").touch()
     with pytest.MonkeyPatch.context() as environment:
         environment.chdir(root)
         environment.delenv("MLFLOW_TRACKING_URI", raising=False)

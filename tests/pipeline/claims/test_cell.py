@@ -1,6 +1,7 @@
 """Cells before they are trained: what they draw, which R they get, what they are called."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,19 @@ def test_a_sample_has_so_many_images_of_each_class_and_all_test_images(
     assert paths(sample, "test") == paths(pool.prepared, "test")
     assert paths(sample, "train", "validation") < paths(pool.prepared, "train", "validation")
     assert sample.classes == pool.prepared.classes
+
+
+def test_where_a_pool_has_no_test_images_all_that_were_not_drawn_are_tested(pool: Pool) -> None:
+    manifest = pool.prepared.manifest
+    every = manifest.assign(split=manifest["split"].replace("test", "train"))
+    untested = replace(pool, prepared=replace(pool.prepared, manifest=every))
+    first, second = (untested.draw(8, 0.25, seed) for seed in (0, 1))
+    for sample in (first, second):
+        splits = [paths(sample, split) for split in ("train", "validation", "test")]
+        assert sum(map(len, splits)) == len(manifest)
+        assert set.union(*splits) == set(manifest["path"])
+        assert [len(split) for split in splits[:2]] == [6 * CLASSES, 2 * CLASSES]
+    assert paths(first, "test") != paths(second, "test")
 
 
 def test_the_seed_alone_decides_the_sample(pool: Pool) -> None:

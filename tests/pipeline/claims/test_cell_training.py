@@ -1,6 +1,7 @@
 """A cell as a whole, on a tiny pool: that it repeats, what it holds, and when it holds nothing."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ def test_a_cell_is_its_parts_put_together(pool: Pool) -> None:
     batches = evaluation_batches(sample.split("test"), data.preprocessing, 100, CPU.device)
     logits, labels = predict(model.deploy(), batches, CPU)
 
-    kept = fitted.history[fitted.best_epoch - 1]
+    kept = fitted.history[fitted.kept_epoch - 1]
     assert result["temperature"] == temperature != 1
     assert result["validation_nll"] == kept["validation_nll"]
     assert result["validation_accuracy"] == kept["validation_accuracy"]
@@ -106,7 +107,7 @@ def test_a_cell_leaves_the_source_model_as_it_was(pool: Pool) -> None:
 def test_lambda_zero_is_vanilla(pool: Pool) -> None:
     zero, plain = run(pool, CO_TUNING.changed({"source_weight": 0.0})), run(pool, VANILLA)
     assert {name: zero[name] for name in NUMBERS} == {name: plain[name] for name in NUMBERS}
-    assert plain["temperature"] is None
+    assert "temperature" not in plain
     assert run(pool, CO_TUNING)["validation_nll"] != plain["validation_nll"]
 
 
@@ -114,6 +115,7 @@ def test_lambda_zero_is_vanilla(pool: Pool) -> None:
     "change",
     [
         {"direction": "direct"},
+        {"direction": "reverse"},
         {"calibrated": False},
         {"relationship": "uniform"},
         {"relationship": "shuffled"},
@@ -123,6 +125,35 @@ def test_lambda_zero_is_vanilla(pool: Pool) -> None:
 )
 def test_every_setting_of_a_variant_has_an_effect(pool: Pool, change: dict[str, Any]) -> None:
     assert run(pool, CO_TUNING.changed(change))["nll"] != run(pool, CO_TUNING)["nll"]
+
+
+def test_how_the_reverse_classifier_is_chosen_has_an_effect(pool: Pool) -> None:
+    reverse = CO_TUNING.changed({"direction": "reverse"})
+    by_likelihood = reverse.changed({"selection": "cross-validated-likelihood"})
+    assert run(pool, by_likelihood)["nll"] != run(pool, reverse)["nll"]
+
+
+def test_a_control_is_told_with_what_it_knows(pool: Pool) -> None:
+    direct = CO_TUNING.changed({"direction": "direct"})
+    learned, marginal, shuffled = (
+        run(pool, direct.changed({"relationship": kind}))
+        for kind in ("learned", "marginal", "shuffled")
+    )
+    assert marginal["knowledge_nats"] == 0
+    assert len({0, shuffled["knowledge_nats"], learned["knowledge_nats"]}) == 3
+    assert "recovered_mass" not in learned
+
+
+def test_a_cell_says_how_much_of_the_true_relationship_was_learned(pool: Pool) -> None:
+    truth = torch.eye(CLASSES, pool.logits.shape[1]).double()
+    known = replace(pool, true_relationship=truth)
+    taught = run(known, CO_TUNING.changed({"relationship": "truth"}))
+    assert (taught["recovered_mass"], taught["divergence_from_truth"]) == (1, 0)
+    learned = run(known, CO_TUNING.changed({"direction": "direct"}))
+    assert 0 < learned["recovered_mass"] < 1
+    assert learned["divergence_from_truth"] > 0
+    with pytest.raises(ValueError, match="is not known"):
+        run(pool, CO_TUNING.changed({"relationship": "truth"}))
 
 
 def test_the_temperature_is_that_of_the_sample_or_one(pool: Pool) -> None:

@@ -1,6 +1,7 @@
 """What an R knows, against plain loops, exact entropies and what must hold of any data."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,17 +9,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.cotuning.folds import stratified_folds
 from pipeline.cotuning.knowledge import (
     PSEUDO_SAMPLES,
     choose_pseudo_samples,
+    choose_way,
     classify_by_relationship,
     cross_validated_knowledge,
+    direct_learner,
     knowledge_of_samples,
     smoothed,
-    stratified_folds,
 )
 from pipeline.cotuning.posterior import posterior_labels
 from pipeline.cotuning.relationship import direct_relationship
+from pipeline.cotuning.reverse import fit_reverse_classifier_by_likelihood, relearned
 
 CLASSES, CATEGORIES = 3, 6
 
@@ -172,3 +176,17 @@ def test_a_relationship_that_knows_nothing_leaves_the_prediction():
     marginal = predictions.mean(dim=0)
     found = posterior_labels(predictions, labels, marginal.expand(CLASSES, -1), marginal)
     torch.testing.assert_close(found, predictions)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_way_that_is_chosen_knows_most(seed):
+    probabilities, labels = telling_case(seed, 45, 2.0)
+    direction, pseudo_samples = choose_way(probabilities, labels, CLASSES)
+    classifier = fit_reverse_classifier_by_likelihood(probabilities, labels, CLASSES)
+    ways = {("direct", a): direct_learner(CLASSES, a) for a in PSEUDO_SAMPLES}
+    ways["reverse", 0.0] = partial(relearned, classifier)
+    knows = {
+        way: cross_validated_knowledge(learn, probabilities, labels).nats
+        for way, learn in ways.items()
+    }
+    assert knows[direction, pseudo_samples] == max(knows.values())

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.cotuning.relationship import (
+from pipeline.cotuning.relationship import fit_relationship
+from pipeline.cotuning.reverse import (
     INVERSE_REGULARIZATIONS,
     ReverseClassifier,
-    fit_relationship,
     reverse_relationship,
 )
 

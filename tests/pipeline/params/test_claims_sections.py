@@ -8,7 +8,7 @@ import pytest
 from pipeline import params
 from pipeline.common.errors import UserError
 from pipeline.params.claims_sections import CellSettings, TuneMethods
-from pipeline.params.sections import L2SP, Bss, Delta, Peers, StochNorm
+from pipeline.params.methods import L2SP, Bss, Delta, Peers, StochNorm
 
 CLAIMS_FILE = Path(__file__).parents[3] / "experiments" / "claims" / "params.yaml"
 # The defaults of each method's own setting, as its authors and the libraries have them.
@@ -93,7 +93,7 @@ def test_unequal_budgets_are_refused_with_their_sizes(tmp_path: Path) -> None:
         ("fine_tune_cells: {variants: {a: {source_wait: 1.0}}}", "source_wait"),
         ("fine_tune_cells: {variants: {a: {source_weight: much}}}", "got 'much'"),
         ("fine_tune_cells: {variants: {a: {calibrated: 1}}}", "got 1"),
-        ("fine_tune_cells: {variants: {a: {relationship: best}}}", "'marginal' or 'shuffled'"),
+        ("fine_tune_cells: {variants: {a: {relationship: best}}}", "'shuffled' or 'truth'"),
         ("fine_tune_cells: {variants: {a: {method: cotuning}}}", "'cotuning' is no method"),
         ("fine_tune_cells: {rates: [{images_per_class: 20}]}", "steps"),
         ("fine_tune_cells: {methods: []}", "fine_tune_cells.methods"),

@@ -78,7 +78,9 @@ def test_the_librarys_variant_has_another_schedule_and_one_crop() -> None:
 
 def test_one_preset_leaves_nothing_of_another_behind(file: Path) -> None:
     written = [
-        YAML(typ="safe").load(path.read_text()) for path in preset("x").parent.glob("*.yaml")
+        YAML(typ="safe").load(path.read_text())
+        for path in preset("x").parent.glob("*.yaml")
+        if path.name != "dvc.yaml"
     ]
     assert len(written) == len(PAPER) + 2
     assert len({frozenset(names(values)) for values in written}) == 1
@@ -127,7 +129,7 @@ def test_a_section_that_the_file_leaves_out_is_added(tmp_path: Path) -> None:
         ),
         (
             "fine_tune: {step_epochs: [5]}",
-            r"fine_tune.step_epochs is not .* mean fine_tune.epochs?",
+            r"fine_tune.step_epochs is not .* mean fine_tune.kept_epoch?",
         ),
         ("- a", r"overlay.yaml: the file: got \['a'\]; expected sections"),
         ("a: [", r"overlay.yaml is not valid YAML"),

@@ -135,7 +135,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, callback: str, c
     assert equal(resumed.state, whole.state)
     assert equal(model.state_dict(), whole_model.state_dict())
     assert resumed.history == whole.history == records
-    assert resumed.best_epoch == whole.best_epoch
+    assert resumed.kept_epoch == whole.kept_epoch
 
 
 def test_source_weight_zero_is_vanilla_bit_for_bit() -> None:
@@ -168,12 +168,20 @@ def test_the_most_accurate_epoch_is_kept(favoured: list[tuple[int, float]], best
 
     favour({"epoch": 0})
     _, result = run(model=model, data=data, training=training, on_epoch=favour)
-    assert result.best_epoch == best
+    assert result.kept_epoch == best
     assert [record["epoch"] for record in result.history] == [*range(1, len(favoured) + 1)]
     kept = new_model(1)
     kept.load_state_dict(result.state)
     found = validate(kept.deploy(), data.validation, data.preprocessing, CPU)
     assert found.items() <= result.history[best - 1].items()
+
+
+def test_the_last_epoch_is_kept_where_it_is_wanted() -> None:
+    training = Training(epochs=3, batch_size=8, learning_rate=0.03, kept_epoch="last")
+    model, result = run(training=training)
+    assert result.kept_epoch == 3
+    last = model.state_dict()
+    assert all(torch.equal(result.state[name], value) for name, value in last.items())
 
 
 @pytest.mark.parametrize("objective", [vanilla, compose(co_tuning(RELATIONSHIP, 1.0))])

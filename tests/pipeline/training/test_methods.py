@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from pipeline.artifacts import Prepared
 from pipeline.claims.pool import Pool
 from pipeline.common.errors import UserError
-from pipeline.params.sections import Peers, Training
+from pipeline.params.methods import Peers
+from pipeline.params.sections import Training
 from pipeline.sources.models import SourceModel
 from pipeline.training.distributed import Processes
 from pipeline.training.methods import SourceLabels, compose_method, new_model, training_data

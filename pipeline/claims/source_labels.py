@@ -1,0 +1,63 @@
+"""What teaches the source head in a cell of the claims table, and what it knows."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.artifacts import Prepared
+from pipeline.claims.controls import control
+from pipeline.claims.pool import Pool
+from pipeline.claims.recovery import divergence_from_truth, recovered_mass
+from pipeline.cotuning.knowledge import cross_validated_knowledge
+from pipeline.params.claims_sections import CellSettings
+from pipeline.params.methods import CO_TUNING, POSTERIOR, SOURCE_PARTS
+from pipeline.params.sections import Calibrate
+from pipeline.sources.from_logits import find_temperature, learn_relationship, source_predictions
+from pipeline.training.methods import SourceLabels
+
+TAUGHT_BY_RELATIONSHIP = {CO_TUNING, POSTERIOR}
+
+
+def source_labels(
+    settings: CellSettings, seed: int, pool: Pool, sample: Prepared, calibrate: Calibrate
+) -> tuple[dict[str, Any], SourceLabels]:
+    """Columns of the table that tell of them, and they; what no part uses is not learned.
+
+    Returns:
+        Columns temperature; relationship, its kind; knowledge_nats, knowledge_accuracy and
+        knowledge_log_likelihood of it or of the control in its place, cross-validated; where the
+        true R is known recovered_mass and divergence_from_truth (nats).
+    """
+    classes = len(sample.classes)
+    splits = pool.split_logits(sample)
+    parts = set(settings.method.split("+"))
+    nothing = torch.empty(classes, 0)
+    if not parts & set(SOURCE_PARTS):
+        return {}, SourceLabels(nothing, splits, 1.0)
+    temperature = 1.0
+    if settings.calibrated:
+        temperature = find_temperature(calibrate, splits, classes).temperature
+    columns: dict[str, Any] = {"temperature": temperature}
+    if not parts & TAUGHT_BY_RELATIONSHIP:
+        return columns, SourceLabels(nothing, splits, temperature)
+    learned = learn_relationship(splits, classes, temperature, settings)
+    predictions, labels = source_predictions(splits, temperature)
+    truth = pool.true_relationship
+
+    def controlled(relationship: Tensor, marginal: Tensor) -> Tensor:
+        return control(relationship, marginal, settings.relationship, seed, truth)
+
+    def learn(probabilities: Tensor, labels: Tensor) -> Tensor:
+        return controlled(learned.learner(probabilities, labels), probabilities.mean(dim=0))
+
+    taught = controlled(learned.relationship, predictions.mean(dim=0))
+    columns["relationship"] = settings.relationship
+    if learned.knowledge is not None:
+        knowledge = cross_validated_knowledge(learn, predictions, labels)
+        for name in ("nats", "accuracy", "log_likelihood"):
+            columns[f"knowledge_{name}"] = getattr(knowledge, name)
+    if truth is not None:
+        columns["recovered_mass"] = recovered_mass(taught, truth)
+        columns["divergence_from_truth"] = divergence_from_truth(taught, truth)
+    return columns, SourceLabels(taught, splits, temperature)

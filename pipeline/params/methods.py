@@ -1,0 +1,62 @@
+"""The methods of fine-tuning by name, and the strengths of the peers."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from pipeline.params.base import Count, NonNegative, Section
+
+
+class L2SP(Section):
+    """Strengths of the pull of the backbone to its start and of the new head to 0."""
+
+    strength: NonNegative = 0.01
+    head_strength: NonNegative = 0.01
+
+
+class Delta(Section):
+    """Strengths of the pull of the feature maps to their start and of the new head to 0."""
+
+    strength: NonNegative = 0.01
+    head_strength: NonNegative = 0.01
+
+
+class Bss(Section):
+    """Strength of the penalty on the smallest singular values, and how many they are."""
+
+    strength: NonNegative = 0.001
+    singular_values: Count = 1
+
+
+class StochNorm(Section):
+    """Probability that a channel is normalised by the batch, not by the moving statistics."""
+
+    probability: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class Peers(Section):
+    """The peers that Co-Tuning is compared with, by name, each with its strengths."""
+
+    l2_sp: L2SP = L2SP()
+    delta: Delta = Delta()
+    bss: Bss = Bss()
+    stoch_norm: StochNorm = StochNorm()
+
+
+BASELINE, CO_TUNING, LWF, POSTERIOR = "vanilla", "co-tuning", "lwf", "posterior-co-tuning"
+# What teaches the source head, each with the source weight.
+SOURCE_PARTS = (CO_TUNING, LWF, POSTERIOR)
+PARTS = (*SOURCE_PARTS, *(name.replace("_", "-") for name in Peers.model_fields))
+
+
+def _known_method(name: str) -> str:
+    parts = name.split("+")
+    if name != BASELINE and not (set(parts) <= set(PARTS) and len(set(parts)) == len(parts)):
+        raise ValueError(
+            f"{name!r} is no method; expected {BASELINE}, {', '.join(PARTS)}, or several of the "
+            f"latter joined as in {PARTS[0]}+{PARTS[-1]}"
+        )
+    return name
+
+
+MethodName = Annotated[str, AfterValidator(_known_method)]

@@ -1,0 +1,72 @@
+"""Run what a command asks for: a stage, in one process or several; errors as one line."""
+
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+OVER_PROCESSES = ("extract_logits", "fine_tune")
+
+
+def run_stage(
+    module: str, overrides: list[str] | None, overlay: Path | None, **options: object
+) -> None:
+    """Load params.yaml with the overrides and call the run() of stages.<module>."""
+
+    def call() -> None:
+        from pipeline import params
+        from pipeline.common.errors import UserError
+        from pipeline.common.launch import is_launched, process_count, start_again
+        from pipeline.common.project import project_root
+
+        values = params.load(project_root() / "params.yaml", overrides or [], overlay)
+        if "method" in options:
+            params.check_method(str(options["method"]))
+        if module not in OVER_PROCESSES:
+            if process_count() > 1:
+                name = module.replace("_", "-")
+                raise UserError(f"{name} runs in one process; start it without torchrun")
+        elif values.compute.processes > 1 and not is_launched():
+            start_again(values.compute.processes)
+        importlib.import_module(f"stages.{module}").run(values, **options)
+
+    guard(call)
+
+
+def guard(call: Callable[[], None]) -> None:
+    """Turn errors meant for the user into one line, and signals into an orderly end."""
+    from pipeline.common.errors import UserError
+    from pipeline.common.launch import is_launched, speaks, tells_why
+
+    def terminate(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    def interrupt(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # torchrun sends on what the terminal sent to all
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    if is_launched():
+        signal.signal(signal.SIGINT, interrupt)
+    # Threads that spin while they wait make training several times slower on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for package in ("pipeline", "stages"):
+        logging.getLogger(package).setLevel(logging.INFO if speaks() else logging.ERROR)
+    try:
+        call()
+    except UserError as error:
+        if tells_why():
+            typer.secho(f"Error: {error}", err=True, fg=typer.colors.RED)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        if tells_why():
+            typer.secho("Interrupted; run it again to go on.", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
