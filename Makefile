@@ -3,7 +3,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 FASHION_MNIST := data/raw/FashionMNIST/raw
 
-.PHONY: help repro claims test test-fast data photographs clean
+.PHONY: help repro claims test test-fast data photographs drawings clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -20,6 +20,9 @@ data: $(VENV)/installed ## Fetch Fashion-MNIST
 
 photographs: $(VENV)/installed ## Fetch 342 photographs, for experiments/photographs.yaml
 	$(VENV)/bin/python -m pipeline.datasets.fetch photographs data/raw/photographs
+
+drawings: $(VENV)/installed ## Fetch 1165 drawings of 34 classes, for experiments
+	$(VENV)/bin/python -m pipeline.datasets.fetch drawings data/raw/drawings
 
 repro: $(VENV)/installed data ## Run the whole pipeline: data, stages, report
 	dvc repro

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.common.files import write_aside
+from pipeline.datasets.drawings import draw_emoji
 
 SYSTEM_ROOT = Path("/")
 FILES = (
@@ -36,6 +37,8 @@ PHOTOGRAPHS = {
     "vegetables": "food/vegetables",
     "vehicles": "vehicles",
 }
+EMOJI_FONT = "usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
+EMOJI_LIST = "usr/share/unicode/emoji/emoji-test.txt"
 
 
 def fetch_fashion_mnist(destination: Path) -> bool:
@@ -83,17 +86,48 @@ def fetch_photographs(destination: Path) -> bool:
     return True
 
 
+def fetch_drawings(destination: Path) -> bool:
+    """Put 1165 emoji of 34 classes into a folder a class; False where no source has them.
+
+    The drawings are of the font Noto Color Emoji (SIL OFL 1.1 as the package says), 128 x 128 on
+    white; the classes are of Unicode's list of emoji (Unicode's licence for data files). Both are
+    as this machine or its package source has them: another release may draw or sort one otherwise.
+
+    Args:
+        destination: a folder that appears when it is whole.
+    """
+    if destination.exists():
+        return True
+    with (
+        _package("fonts-noto-color-emoji", EMOJI_FONT) as font,
+        _package("unicode-data", EMOJI_LIST) as listing,
+    ):
+        if font is None or listing is None:
+            return False
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=destination.parent) as temporary:
+            whole = Path(temporary) / destination.name
+            draw_emoji(font, listing, whole)
+            whole.rename(destination)
+    return True
+
+
 @contextmanager
-def _package(name: str, folder: str) -> Iterator[Path | None]:
-    """A folder of a Debian package: of this machine, or as downloaded; None without either."""
-    if (SYSTEM_ROOT / folder).is_dir():
-        yield SYSTEM_ROOT / folder
+def _package(name: str, path: str) -> Iterator[Path | None]:
+    """What a Debian package has: on this machine, or as downloaded; None without either.
+
+    Args:
+        name: of the package.
+        path: of a folder or file in it, from the root.
+    """
+    if (SYSTEM_ROOT / path).exists():
+        yield SYSTEM_ROOT / path
         return
     with tempfile.TemporaryDirectory() as temporary:
         package = _download(name, Path(temporary)) if shutil.which("apt-get") else None
         if package is not None:
             subprocess.run(["dpkg", "-x", str(package), temporary], check=True)
-        yield Path(temporary) / folder if package is not None else None
+        yield Path(temporary) / path if package is not None else None
 
 
 def _download(name: str, folder: Path) -> Path | None:
@@ -112,6 +146,7 @@ def _download(name: str, folder: Path) -> Path | None:
 FETCHERS: dict[str, Callable[[Path], bool]] = {
     "fashion-mnist": fetch_fashion_mnist,
     "photographs": fetch_photographs,
+    "drawings": fetch_drawings,
 }
 
 if __name__ == "__main__":
