@@ -5,6 +5,8 @@ import pandas as pd
 from pipeline.artifacts import Store, read_json, write_csv
 from pipeline.claims.figures import accuracy_by_rate, variant_differences
 from pipeline.claims.run_cells import cell_folder
+from pipeline.claims.sweep import recovery, sweep_gains
+from pipeline.claims.sweep_figures import gain_by_setting, recovery_by_images
 from pipeline.claims.table import render, summarise
 from pipeline.common.files import write_aside
 from pipeline.common.project import project_root
@@ -25,7 +27,14 @@ def run(params: Params) -> None:
     with stage_run(store.root, "claims", {}, inputs, folder) as run:
         settings = read_json(inputs[0])
         cells, steps = pd.read_csv(inputs[1]), pd.read_csv(inputs[2])
-        summary = summarise(cells)
+        swept = cells["swept"].notna()
+        if swept.any():
+            save_figure(gain_by_setting(sweep_gains(cells)), folder / "gain.png")
+            write_csv(folder / "gain.csv", sweep_gains(cells))
+        if "recovered_mass" in cells:
+            save_figure(recovery_by_images(recovery(cells)), folder / "recovery.png")
+            write_csv(folder / "recovery.csv", recovery(cells))
+        summary = summarise(cells[~swept])
         step_ms = steps.set_index("method")["step_ms"]
         write_csv(folder / "table.csv", cells.assign(step_ms=cells["row"].map(step_ms)))
         write_csv(folder / "summary.csv", summary)

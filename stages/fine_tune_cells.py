@@ -1,5 +1,7 @@
 """Train and judge every cell of the claims table: each rate, seed, method and variant."""
 
+from collections.abc import Iterator, Mapping
+
 from pipeline.artifacts import Store, read_json, write_csv
 from pipeline.claims.cell import Cell
 from pipeline.claims.pool import pool_files
@@ -7,7 +9,7 @@ from pipeline.claims.run_cells import run_cells
 from pipeline.common.project import project_root
 from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings, FineTuneCells
-from pipeline.params.methods import CO_TUNING
+from pipeline.params.methods import CO_TUNING, SOURCE_PARTS
 from pipeline.tracking.runs import stage_run
 
 
@@ -28,16 +30,45 @@ def run(params: Params, workers: int, storage: str | None = None) -> None:
 
 
 def all_cells(section: FineTuneCells, settings: dict[str, CellSettings]) -> list[Cell]:
-    """Seed by seed, so that an early end leaves fewer seeds of all rows, not fewer rows."""
+    """Seed by seed, so that an early end leaves fewer seeds of all rows, not fewer rows.
+
+    What is swept follows the table's cells of each seed.
+    """
     variants = {
         name: settings[CO_TUNING].changed(values) for name, values in section.variants.items()
     }
-    return [
-        Cell(row, rate, seed, given, tested=True)
-        for seed in section.seeds
-        for rate in section.rates
-        for row, given in {
+    rows = [
+        {
             **{method: settings[method] for method in section.methods},
             **{name: variants[name] for name in rate.variants},
-        }.items()
+        }
+        for rate in section.rates
     ]
+    return [
+        cell
+        for seed in section.seeds
+        for cell in [
+            *(
+                Cell(row, rate, seed, given, tested=True)
+                for rate, at_rate in zip(section.rates, rows, strict=True)
+                for row, given in at_rate.items()
+            ),
+            *swept_cells(section, rows[0], seed),
+        ]
+    ]
+
+
+def swept_cells(
+    section: FineTuneCells, rows: Mapping[str, CellSettings], seed: int
+) -> Iterator[Cell]:
+    """The rows of the first rate with one setting changed, where it changes what is trained."""
+    rate = section.rates[0]
+    for setting, values in section.sweep.items():
+        for value in values:
+            for row, given in rows.items():
+                has_weight = set(given.method.split("+")) & set(SOURCE_PARTS)
+                if setting != "source_weight" or has_weight:
+                    changed = given.changed({setting: int(value) if setting == "steps" else value})
+                    if changed != given and (changed.steps or 0) != rate.steps:
+                        name = f"{row} {setting} {value:g}"
+                        yield Cell(name, rate, seed, changed, tested=True, swept=setting)

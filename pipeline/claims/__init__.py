@@ -14,5 +14,7 @@ __all__ = [
     "sharing_by_files",
     "sharing_by_study",
     "source_labels",
+    "sweep",
+    "sweep_figures",
     "table",
 ]

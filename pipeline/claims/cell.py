@@ -34,6 +34,7 @@ class Cell:
         row: of the table: a method, or a variant of co-tuning.
         seed: of the sample, of the new head and of the batches; the same for all rows.
         tested: judged on the test images, not on the validation images alone.
+        swept: the setting in which it differs from the cell of the table.
     """
 
     row: str
@@ -41,6 +42,12 @@ class Cell:
     seed: int
     settings: CellSettings
     tested: bool
+    swept: str | None = None
+
+    @property
+    def steps(self) -> int:
+        """Of training."""
+        return self.settings.steps or self.rate.steps
 
     @property
     def name(self) -> str:
@@ -55,10 +62,13 @@ class Cell:
         """What identifies the cell in a table."""
         return {
             "images_per_class": self.rate.images_per_class,
-            "steps": self.rate.steps,
+            "steps": self.steps,
             "row": self.row,
+            "taught_by": self.settings.taught_by,
             "seed": self.seed,
             "learning_rate": self.settings.learning_rate,
+            "source_weight": self.settings.source_weight,
+            "swept": self.swept,
         }
 
 
@@ -103,7 +113,7 @@ def training_of(cell: Cell, training: Training, data: Data) -> Training:
     steps_per_epoch = max(len(data.train) // training.batch_size, 1)
     return training.model_copy(
         update={
-            "epochs": max(round(cell.rate.steps / steps_per_epoch), 1),
+            "epochs": max(round(cell.steps / steps_per_epoch), 1),
             "iterations": None,
             "iterations_per_epoch": None,
             "learning_rate": cell.settings.learning_rate,

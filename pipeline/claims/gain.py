@@ -9,7 +9,7 @@ from pipeline.params.methods import BASELINE
 
 KNOWLEDGE = ("knowledge_nats", "knowledge_accuracy", "knowledge_log_likelihood")
 GAINS = ("accuracy_gain", "nll_gain")
-CONTROLS = ("uniform", "marginal", "shuffled")
+NOT_LEARNED = ("uniform", "marginal", "shuffled", "truth")
 
 
 def gains(studies: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -25,16 +25,14 @@ def gains(studies: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """
     tables = []
     for study, cells in studies.items():
-        keys = ["images_per_class", "steps", "seed"]
-        baseline = cells[cells["row"] == BASELINE].set_index(keys)[["accuracy", "nll"]]
-        # At another learning rate there is another vanilla.
-        baseline = baseline[~baseline.index.duplicated()]
+        keys = ["images_per_class", "steps", "learning_rate", "seed"]
+        baseline = cells[cells["taught_by"] == BASELINE].set_index(keys)[["accuracy", "nll"]]
         taught = cells[cells["relationship"].notna() & cells["knowledge_nats"].notna()]
         paired = taught.join(baseline, on=keys, rsuffix="_vanilla")
         tables.append(
             paired.assign(
                 study=study,
-                control=paired["relationship"].isin(CONTROLS),
+                control=paired["relationship"].isin(NOT_LEARNED),
                 accuracy_gain=100 * (paired["accuracy"] - paired["accuracy_vanilla"]),
                 nll_gain=paired["nll_vanilla"] - paired["nll"],
             )

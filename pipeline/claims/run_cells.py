@@ -114,7 +114,7 @@ class Worker:
 
     def _run_tracked(self, cell: Cell) -> Result:
         groups = (self.stage, f"{cell.rate.images_per_class} images a class", cell.row)
-        logged = cell.settings.model_dump() | {"steps": cell.rate.steps, "seed": cell.seed}
+        logged = cell.settings.model_dump() | {"steps": cell.steps, "seed": cell.seed}
         with grouped_run(self.root, self.folder.name, groups, f"seed {cell.seed}", logged) as run:
             result = self.run(cell, self.pool, self.params, self.compute)
             numbers = {

@@ -10,6 +10,7 @@ from pipeline.params.base import Count, NonNegative, Positive, Section
 from pipeline.params.methods import BASELINE, CO_TUNING, MethodName, Peers
 from pipeline.params.sections import Selection
 
+SWEPT = ("steps", "learning_rate", "source_weight")
 # It becomes part of a file's name and of a query for runs.
 RowName = Annotated[str, Field(pattern=r"^[\w .+-]+$")]
 
@@ -19,18 +20,30 @@ class CellSettings(Section):
 
     `relationship` is the learned R, or a control in its place: uniform rows, the source
     marginal in every row, the learned rows given to other classes, or the true R where it is
-    known. `calibrated: false` leaves the temperature at 1.
+    known. `calibrated: false` leaves the temperature at 1. `steps` are those of the rate where
+    they are None.
     """
 
     method: MethodName = BASELINE
     learning_rate: Positive = 0.003
     source_weight: NonNegative = 2.3
+    steps: Count | None = None
     direction: Literal["auto", "direct", "reverse"] = "auto"
     pseudo_samples: NonNegative = 0.0
     selection: Selection = "validation-accuracy"
     calibrated: bool = True
     relationship: Literal["learned", "uniform", "marginal", "shuffled", "truth"] = "learned"
     peers: Peers = Peers()
+
+    @property
+    def taught_by(self) -> str:
+        """The method where its name says it; of Co-Tuning the way, or the control."""
+        if CO_TUNING not in self.method.split("+"):
+            return self.method
+        if self.relationship != "learned":
+            return self.relationship
+        by_likelihood = self.selection == "cross-validated-likelihood"
+        return "reverse by likelihood" if by_likelihood else self.direction
 
     def changed(self, values: Mapping[str, Any]) -> "CellSettings":
         """With some values replaced, by dotted name such as peers.bss.strength.
@@ -104,7 +117,8 @@ class FineTuneCells(Section):
 
     `variants` are further rows: co-tuning as tuned, with some settings replaced; each is trained
     at the rates that name it. `true_relationship` is a file of the R by which the images were
-    made, where it is known, for variants with `relationship: truth`.
+    made, where it is known, for variants with `relationship: truth`. `sweep` gives values of a
+    setting: each row of the first rate is trained with each of them too.
     """
 
     rates: tuple[Rate, ...] = Field(
@@ -118,6 +132,9 @@ class FineTuneCells(Section):
     )
     variants: dict[RowName, dict[str, Any]] = Field(default={})
     true_relationship: str | None = None
+    sweep: dict[Literal["steps", "learning_rate", "source_weight"], list[Positive]] = Field(
+        default={}
+    )
 
     @model_validator(mode="after")
     def _variants_are_settings(self) -> "FineTuneCells":

@@ -1,0 +1,86 @@
+"""Pictures of a control whose answer is known: the gain over vanilla, and what was recovered."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from pipeline.report.figures import BLUE, DPI, FURTHER_COLOURS, GREY, styled
+
+LABELS = {
+    "images_per_class": "images a class",
+    "steps": "steps of training",
+    "learning_rate": "learning rate",
+    "source_weight": "source weight",
+}
+MARKERS = "osD^vPX*"
+
+
+@styled()
+def gain_by_setting(gains: pd.DataFrame) -> Figure:
+    """A panel a setting: gain over vanilla, in points with 95% intervals, by what teaches.
+
+    Args:
+        gains: of sweep.sweep_gains.
+    """
+    settings = list(gains["setting"].unique())
+    figure = Figure(figsize=(1.0 + 3.6 * len(settings), 4.8), dpi=DPI, layout="constrained")
+    panels = figure.subplots(1, len(settings), sharey=True, squeeze=False)[0]
+    styles = _styles(list(gains["taught_by"].unique()))
+    for axes, setting in zip(panels, settings, strict=True):
+        shown = gains[gains["setting"] == setting].sort_values("value")
+        for place, (label, style) in enumerate(styles.items()):
+            rows = shown[shown["taught_by"] == label]
+            x = rows["value"] * 1.02 ** (place - len(styles) / 2)  # bars side by side
+            gain = 100 * rows["gain"].astype(float)
+            ends = [100 * rows[f"gain_{end}"].astype(float) for end in ("low", "high")]
+            around = [(gain - ends[0]).fillna(0), (ends[1] - gain).fillna(0)]
+            axes.errorbar(x, gain, around, label=label, capsize=2, elinewidth=0.8, **style)
+        axes.axhline(0, color=GREY, linewidth=1.2, linestyle="--", zorder=0)
+        _logarithmic(axes, sorted(shown["value"].unique()), LABELS[setting])
+    panels[0].set(ylabel="gain over vanilla (points, 95% interval)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 8))
+    return figure
+
+
+@styled()
+def recovery_by_images(recovered: pd.DataFrame) -> Figure:
+    """Mass on the true categories, and divergence from the true R, by images a class.
+
+    Args:
+        recovered: of sweep.recovery.
+    """
+    figure = Figure(figsize=(9.0, 4.4), dpi=DPI, layout="constrained")
+    panels = figure.subplots(1, 2)
+    styles = _styles(list(recovered["taught_by"].unique()))
+    measures = {
+        "recovered_mass": "share of R on the true categories",
+        "divergence_from_truth": "KL(true || learned), nats",
+    }
+    for axes, (measure, label) in zip(panels, measures.items(), strict=True):
+        for way, style in styles.items():
+            rows = recovered[recovered["taught_by"] == way].sort_values("images_per_class")
+            errors = rows[f"{measure}_sd"].fillna(0)
+            axes.errorbar(rows["images_per_class"], rows[measure], errors, label=way, **style)
+        _logarithmic(axes, sorted(recovered["images_per_class"].unique()), "images a class")
+        axes.set(ylabel=f"{label} (bars: standard deviation)")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 8))
+    return figure
+
+
+def _styles(labels: Sequence[str]) -> dict[str, dict[str, object]]:
+    colours = (BLUE, *FURTHER_COLOURS, "#444444", "#a6761d")
+    return {
+        label: {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.4}
+        for label, colour, marker in zip(labels, colours, MARKERS, strict=False)
+    }
+
+
+def _logarithmic(axes: Axes, ticks: Sequence[float], label: str) -> None:
+    axes.set(xscale="log", xlabel=label)
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
