@@ -14,6 +14,8 @@ from ruamel.yaml.error import YAMLError
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_aside
 from pipeline.params.claims_sections import FineTuneCells, TimeSteps, TuneMethods
+from pipeline.params.prepare_data_section import PrepareData
+from pipeline.params.section import Section
 from pipeline.params.sections import (
     BASELINE,
     PARTS,
@@ -24,9 +26,7 @@ from pipeline.params.sections import (
     FineTune,
     FitRelationship,
     MethodName,
-    PrepareData,
     Report,
-    Section,
     SourceModel,
     Tune,
 )

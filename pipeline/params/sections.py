@@ -1,24 +1,10 @@
-"""The sections of params.yaml, frozen and typed, one a stage."""
+"""The sections of params.yaml, frozen and typed, one a stage; but for that of prepare-data."""
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-SourceName = Literal[
-    "fashion-mnist", "image-folder", "cub-200-2011", "stanford-cars", "fgvc-aircraft", "coco-70",
-    "Caltech101", "CIFAR10", "CIFAR100", "DTD", "EuroSAT", "FashionMNIST", "FGVCAircraft",
-    "Flowers102", "Food101", "OxfordIIITPet", "StanfordCars", "SUN397",
-]  # fmt: skip
-
-
-class Section(BaseModel):
-    """A section of params.yaml: immutable, and strict about names and types."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+from pipeline.params.section import Count, Fraction, NonNegative, Positive, Section
 
 
 class Compute(Section):
@@ -44,41 +30,6 @@ class SourceModel(Section):
     name: str = "efficientnet-lite0"
     weights: str = "published"
     input_size: Annotated[int, Field(ge=8)] = 64
-
-
-class PrepareData(Section):
-    """Which images, how many of each class, and the side, in pixels, of the stored squares.
-
-    `source_validation` is a folder of labelled source images: a folder a category, or with the
-    file `source_labels` of lines "filename label". Categories go by WordNet id, by index from 0
-    in the source model's order, or by name.
-    """
-
-    source: SourceName = "fashion-mnist"
-    root: str = "data/raw"
-    expected_counts: Literal["published", "any"] = "published"
-    stored_size: Annotated[int, Field(ge=8)] = 72
-    images_per_class: Annotated[int, Field(ge=2)] | None = 100
-    sampling_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
-    val_fraction: Fraction = 0.2
-    test_fraction: Fraction = 0.2
-    test_limit: Count | None = None
-    source_validation: str | None = None
-    source_labels: str | None = None
-    on_bad_image: Literal["stop", "skip"] = "stop"
-
-    @model_validator(mode="after")
-    def _options_fit_together(self) -> "PrepareData":
-        if self.sampling_rate < 1 and self.images_per_class is not None:
-            raise ValueError(
-                f"got sampling_rate {self.sampling_rate} and images_per_class "
-                f"{self.images_per_class}; set images_per_class to null, or sampling_rate to 1.0"
-            )
-        if self.source_labels is not None and self.source_validation is None:
-            raise ValueError(
-                "source_labels needs source_validation, the folder of the images that it lists"
-            )
-        return self
 
 
 class ExtractLogits(Section):

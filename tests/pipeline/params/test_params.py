@@ -37,6 +37,19 @@ def test_numbers_in_scientific_notation_are_numbers(tmp_path):
     assert load(tmp_path, "fine_tune:\n  learning_rate: 1e-3").fine_tune.learning_rate == 0.001
 
 
+@pytest.mark.parametrize(
+    "values", ["images_per_class: 5", "images_per_class: null, sampling_rate: 0.5"]
+)
+def test_the_test_split_can_be_all_that_is_not_drawn(tmp_path, values):
+    data = load(tmp_path, f"prepare_data: {{test_fraction: null, {values}}}").prepare_data
+    assert data.test_fraction is None
+
+
+def test_a_pool_takes_all_and_tests_nothing(tmp_path):
+    data = load(tmp_path, "prepare_data: {test_fraction: 0, images_per_class: null}").prepare_data
+    assert (data.test_fraction, data.images_per_class) == (0, None)
+
+
 def test_sections_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         params.Params().seed = 1
@@ -71,6 +84,13 @@ def test_sections_are_frozen():
             None,
             "got sampling_rate 0.15 and images_per_class 100; set images_per_class to null",
         ),
+        (
+            "prepare_data:\n  {test_fraction: null, images_per_class: null}",
+            None,
+            "test_fraction null tests on what is not drawn, but images_per_class null with",
+        ),
+        ("prepare_data:\n  test_fraction: 1.0", None, "less than 1"),
+        ("prepare_data:\n  test_fraction: -0.1", None, "greater than or equal to 0"),
         ("prepare_data:\n  source_labels: val.txt", None, "source_labels needs source_validation"),
         (
             "fine_tune:\n  methods: [vanila]",
