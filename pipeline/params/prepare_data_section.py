@@ -22,11 +22,11 @@ class PrepareData(Section):
     training nor validation for the test; 0 draws no test split.
     """
 
-    source: SourceName = "fashion-mnist"
-    root: str = "data/raw"
+    source: SourceName = "image-folder"
+    root: str = "data/raw/photographs"
     expected_counts: Literal["published", "any"] = "published"
-    stored_size: Annotated[int, Field(ge=8)] = 72
-    images_per_class: Annotated[int, Field(ge=2)] | None = 100
+    stored_size: Annotated[int, Field(ge=8)] = 128
+    images_per_class: Annotated[int, Field(ge=2)] | None = 5
     sampling_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     val_fraction: Fraction = 0.2
     test_fraction: Annotated[float, Field(ge=0, lt=1)] | None = 0.2

@@ -29,7 +29,7 @@ class SourceModel(Section):
 
     name: str = "efficientnet-lite0"
     weights: str = "published"
-    input_size: Annotated[int, Field(ge=8)] = 64
+    input_size: Annotated[int, Field(ge=8)] = 112
 
 
 class ExtractLogits(Section):
@@ -52,17 +52,17 @@ class Training(Section):
     of a training image's area that a random crop covers at least.
     """
 
-    epochs: Count | None = 12
+    epochs: Count | None = 90
     iterations: Count | None = None
     iterations_per_epoch: Count | None = None
-    batch_size: Annotated[int, Field(ge=2)] = 48
+    batch_size: Annotated[int, Field(ge=2)] = 24
     smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.08
     learning_rate: Positive = 0.003
     target_head_factor: Positive = 10.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: NonNegative = 5e-4
     schedule: Literal["cosine", "step"] = "cosine"
-    step_at: tuple[Count, ...] = Field(default=(8,), strict=False)
+    step_at: tuple[Count, ...] = Field(default=(60,), strict=False)
     step_factor: Fraction = 0.1
     max_gradient_norm: Positive | None = None
 
@@ -94,11 +94,13 @@ class Tune(Training):
     co-tuning trial, and what is passed on with `trials: 0`.
     """
 
-    trials: Annotated[int, Field(ge=0)] = 6
+    trials: Annotated[int, Field(ge=0)] = 0
     source_weight: NonNegative = 2.3
     temperature_factor: Positive = 1.0
     max_source_weight: Positive = 5.0
     max_temperature_factor: Annotated[float, Field(gt=1)] = 2.0
+    epochs: Count | None = 30
+    step_at: tuple[Count, ...] = Field(default=(20,), strict=False)
 
     @model_validator(mode="after")
     def _start_lies_in_the_search_space(self) -> "Tune":
@@ -122,7 +124,7 @@ class FitRelationship(Section):
     `pseudo_samples` of the source marginal are added to each row of the direct way.
     """
 
-    direction: Literal["auto", "direct", "reverse"] = "reverse"
+    direction: Literal["auto", "direct", "reverse"] = "auto"
     pseudo_samples: NonNegative = 0.0
     top_categories: Count = 5
 

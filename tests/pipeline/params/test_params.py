@@ -64,12 +64,12 @@ def test_sections_are_frozen():
         ("fine_tune:\n  epochs: many", None, "fine_tune.epochs: got 'many'"),
         ("fine_tune:\n  epochs: 1.5", None, "valid integer"),
         ("fine_tune:\n  epochs: 0", None, "greater than or equal to 1"),
-        ("fine_tune:\n  iterations: 9050", None, "fine_tune: got epochs 12 and iterations 9050"),
+        ("fine_tune:\n  iterations: 9050", None, "fine_tune: got epochs 90 and iterations 9050"),
         ("tune:\n  epochs: null", None, "tune: got epochs null and iterations null; give the"),
         (
             "fine_tune:\n  schedule: step\n  step_at: [4, 6000]",
             None,
-            "step_at 6000 is never reached in 12 epochs",
+            "step_at 6000 is never reached in 90 epochs",
         ),
         (
             "fine_tune:\n  {epochs: null, iterations: 9, schedule: step, step_at: [9]}",
@@ -82,7 +82,7 @@ def test_sections_are_frozen():
         (
             "prepare_data:\n  sampling_rate: 0.15",
             None,
-            "got sampling_rate 0.15 and images_per_class 100; set images_per_class to null",
+            "got sampling_rate 0.15 and images_per_class 5; set images_per_class to null",
         ),
         (
             "prepare_data:\n  {test_fraction: null, images_per_class: null}",
