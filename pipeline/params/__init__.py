@@ -12,6 +12,7 @@ __all__ = [
     "claims_sections",
     "load",
     "prepare_data_section",
+    "published_sizes",
     "sections",
     "write_overlaid",
 ]
