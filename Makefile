@@ -1,9 +1,10 @@
 PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+PHOTOGRAPHS := data/raw/photographs
 FASHION_MNIST := data/raw/FashionMNIST/raw
 
-.PHONY: help repro claims test test-fast data photographs drawings clean
+.PHONY: help repro claims test test-fast data fashion-mnist drawings clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -15,11 +16,11 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
-data: $(VENV)/installed ## Fetch Fashion-MNIST
-	$(VENV)/bin/python -m pipeline.datasets.fetch fashion-mnist $(FASHION_MNIST)
+data: $(VENV)/installed ## Fetch the 342 photographs that params.yaml names
+	$(VENV)/bin/python -m pipeline.datasets.fetch photographs $(PHOTOGRAPHS)
 
-photographs: $(VENV)/installed ## Fetch 342 photographs, for experiments/photographs.yaml
-	$(VENV)/bin/python -m pipeline.datasets.fetch photographs data/raw/photographs
+fashion-mnist: $(VENV)/installed ## Fetch Fashion-MNIST, for the claims table and experiments/fashion-mnist.yaml
+	$(VENV)/bin/python -m pipeline.datasets.fetch fashion-mnist $(FASHION_MNIST)
 
 drawings: $(VENV)/installed ## Fetch 1165 drawings of 34 classes, for experiments
 	$(VENV)/bin/python -m pipeline.datasets.fetch drawings data/raw/drawings
@@ -30,7 +31,7 @@ repro: $(VENV)/installed data ## Run the whole pipeline: data, stages, report
 	  'Compare runs:   $(VENV)/bin/mlflow ui   then open http://127.0.0.1:5000, Model training, co-tuning' \
 	  'Metrics:        $(VENV)/bin/dvc metrics show'
 
-claims: $(VENV)/installed data ## Make the claims table: hours, resumed cell by cell
+claims: $(VENV)/installed fashion-mnist ## Make the claims table: hours, resumed cell by cell
 	cd experiments && dvc repro claims@claims
 	@printf '\n%s\n' 'The table:      experiments/claims/data/claims/claims.md'
 

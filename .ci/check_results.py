@@ -7,10 +7,10 @@ import numpy as np
 from safetensors.numpy import load_file
 
 DATA = Path("data")
-LEAST_ACCURACY = 0.4  # of 10 classes after 5 epochs on 16 images a class; guessing gives 0.1
+LEAST_ACCURACY = 0.35  # of 12 classes after 10 epochs on 4 images a class; guessing gives 0.08
 
 relationship = load_file(DATA / "fit-relationship/relationship.safetensors")["relationship"]
-assert relationship.shape == (10, 1000), relationship.shape
+assert relationship.shape == (12, 1000), relationship.shape
 assert np.allclose(relationship.sum(axis=1), 1), "rows of the relationship must sum to 1"
 for method in ("vanilla", "co-tuning"):
     metrics = json.loads((DATA / "evaluate" / method / "metrics.json").read_text())

@@ -132,6 +132,15 @@ class Store:
         """Names of the target classes, in label order."""
         return read_json(self.require("prepare-data", "classes.json"))["classes"]
 
+    def require_test_images(self) -> None:
+        """UserError where prepare-data drew no test split."""
+        manifest = pd.read_csv(self.require("prepare-data", "manifest.csv"))
+        if not (manifest["split"] == "test").any():
+            raise UserError(
+                "data/prepare-data/manifest.csv has no test images; set prepare_data.test_fraction "
+                "to null, or to a share as 0.2, and run `cot stage prepare-data`"
+            )
+
     def save_manifest(
         self, manifest: pd.DataFrame, classes: Sequence[str], source_folders: Sequence[str]
     ) -> None:

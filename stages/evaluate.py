@@ -27,6 +27,7 @@ def run(params: Params, method: str) -> None:
     store = Store(project_root())
     section = params.evaluate
     compute = resolve_compute(params.compute.device, params.compute.precision)
+    store.require_test_images()
     prepared = store.load_prepared()
     state = store.load_model_state(method)
     source = load_source_model(**params.source_model.model_dump())

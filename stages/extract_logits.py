@@ -1,5 +1,6 @@
 """Pass the prepared images through the source model once; later stages read its logits."""
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -10,12 +11,15 @@ from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.datasets.batches import Preprocessing, evaluation_batches
 from pipeline.params import Params
+from pipeline.params.published_sizes import warn_of_size
 from pipeline.sources.categories import match_categories
 from pipeline.sources.models import load_source_model
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import resolve_compute
 from pipeline.training.distributed import Processes, joined_processes
 from pipeline.training.inference import predict
+
+log = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "source-validation")
 
@@ -55,6 +59,8 @@ def run_in(processes: Processes, params: Params) -> None:
     if not processes.is_first:
         extract()
         return
+    if warning := warn_of_size(params.source_model):
+        log.warning(warning)
     with (
         stage_run(
             store.root,

@@ -11,6 +11,7 @@ from pipeline.datasets.readers.source_validation import add_source_validation
 from pipeline.datasets.splits import build_manifest, drop_rows
 from pipeline.datasets.store.store_images import store_images
 from pipeline.params import Params
+from pipeline.params.published_sizes import warn_of_size
 from pipeline.tracking.runs import stage_run
 
 log = logging.getLogger(__name__)
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 def run(params: Params) -> None:
     store = Store(project_root())
     section = params.prepare_data
+    if warning := warn_of_size(params.source_model):
+        log.warning(warning)
     listing = list_source(section.source, store.root / section.root, section.expected_counts)
     manifest = build_manifest(
         listing,

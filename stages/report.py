@@ -28,6 +28,7 @@ BASELINE = "vanilla"
 
 def run(params: Params) -> None:
     store = Store(project_root())
+    store.require_test_images()
     folder = store.folder("report")
     with stage_run(
         store.root, "report", params.report.model_dump(), _inputs(store, params), folder

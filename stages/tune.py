@@ -104,7 +104,7 @@ class TrialRunner:
     def train(
         self, trial: Trial, objective: Objective, classes: int, run: StageRun, title: str
     ) -> float | None:
-        """The lowest validation NLL of a training run, None where it was stopped early."""
+        """The validation NLL of the epoch that is kept, None where it was stopped early."""
         section = self.params.tune
         epochs = training_length(section, len(self.data.train)).epochs
 
@@ -126,7 +126,7 @@ class TrialRunner:
             log.info("%s: stopped early%s", title, f", {stop}" if str(stop) else "")
             run.set_tag("stopped_early", "true")
             return None
-        return min(record["validation_nll"] for record in result.history)
+        return result.history[result.kept_epoch - 1]["validation_nll"]
 
     def objective(self, source_weight: float, temperature: float, classes: int) -> Objective:
         if source_weight == 0:

@@ -13,12 +13,15 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 OVERLAY = """
+source_model:
+  input_size: 64
 prepare_data:
   source: image-folder
   root: photos
   stored_size: 72
   images_per_class: null
   sampling_rate: 0.5 # of 10 photos of a class, less 2 for testing
+  test_fraction: 0.2
 """
 
 pytestmark = pytest.mark.slow

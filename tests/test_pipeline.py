@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 COLOURS = {"brick": (200, 60, 40), "grass": (60, 160, 50), "night sky": (20, 20, 60)}
 SMALL = {
     "source_model": {"input_size": 32},
-    "prepare_data": {"source": "image-folder", "root": "photos", "stored_size": 36},
+    "prepare_data": {"root": "photos", "stored_size": 36, "images_per_class": 13},
     "tune": {"trials": 2, "epochs": 1, "batch_size": 8},
     "fine_tune": {"epochs": 10, "batch_size": 8},
     "evaluate": {"bootstrap_resamples": 100, "crops": 10},

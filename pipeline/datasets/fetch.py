@@ -1,7 +1,4 @@
-"""Fetch data sets without a hub: from this machine, or from the system's package source.
-
-Where neither has Fashion-MNIST, the stage prepare-data downloads it by torchvision.
-"""
+"""Fetch data sets without a hub: from this machine, or from the system's package source."""
 
 import gzip
 import shutil
@@ -149,8 +146,22 @@ FETCHERS: dict[str, Callable[[Path], bool]] = {
     "drawings": fetch_drawings,
 }
 
+# What there is without a package source.
+ADVICE = {
+    "fashion-mnist": "prepare-data will try to download it by torchvision",
+    "photographs": "run `make data` on a machine that has one and copy the folder from there, or "
+    "point prepare_data.root at a folder of your own images",
+}
+
+
+def main(name: str, destination: Path) -> int:
+    """Fetch a data set; what to return to the shell, 1 where it has to come from elsewhere."""
+    if FETCHERS[name](destination):
+        return 0
+    advice = ADVICE.get(name, "README.md says what else there is")
+    sys.stderr.write(f"no package source of Debian has the {name} for {destination}; {advice}\n")
+    return 0 if name == "fashion-mnist" else 1
+
+
 if __name__ == "__main__":
-    if not FETCHERS[sys.argv[1]](Path(sys.argv[2])):
-        sys.stderr.write(
-            f"No package source has {sys.argv[1]}; README.md says what else there is.\n"
-        )
+    sys.exit(main(sys.argv[1], Path(sys.argv[2])))

@@ -30,14 +30,17 @@ def build_manifest(
     training samples of each class: first test, then `images_per_class` or the share
     `sampling_rate` for training and validation together, of these validation. So the test split
     depends on neither, and with the same seed each split of a larger draw contains that of a
-    smaller one.
+    smaller one. With a `test_fraction` of None it is the other way round: what is drawn for neither
+    training nor validation is the test split, which a larger draw makes smaller.
 
     Args:
         listing: of the source.
         images_per_class: for training and validation together; None takes all.
-        val_fraction, test_fraction: in (0, 1), of each class, rounded; never all of a class, and
-            at least one where it has two (validation) or three (test) samples. A test_fraction
-            of None makes all samples the test split that are not drawn for the others.
+        val_fraction: in (0, 1), of what is drawn of each class, rounded; never all of it, and at
+            least one of two samples.
+        test_fraction: in (0, 1), of each class, rounded; never all of a class, and at least one
+            where it has three samples, as also where None leaves the rest of it. 0 draws no test
+            split.
         test_limit: most test samples, shared among the classes as evenly as their counts allow.
         seed: of every draw.
         sampling_rate: in (0, 1], of what is left of each class for training and validation,
@@ -48,7 +51,8 @@ def build_manifest(
         split, label and path.
 
     Raises:
-        UserError: a class has no training sample, or no sample is for validation or for testing.
+        UserError: a class has no training sample, or no sample is for validation, or none for
+            testing with another test_fraction than 0.
     """
     labels = {name: label for label, name in enumerate(listing.classes)}
     samples = listing.samples.assign(label=listing.samples["class_name"].map(labels))
@@ -74,7 +78,7 @@ def build_manifest(
         ["split", "label", "path"],
         key=lambda column: column.map(SPLITS.index) if column.name == "split" else column,
     )
-    return _numbered(manifest[["split", "label", "path"]], listing.classes)
+    return _numbered(manifest[["split", "label", "path"]], listing.classes, test_fraction != 0)
 
 
 def drop_rows(manifest: pd.DataFrame, bad: Sequence[int], classes: Sequence[str]) -> pd.DataFrame:
@@ -86,10 +90,12 @@ def drop_rows(manifest: pd.DataFrame, bad: Sequence[int], classes: Sequence[str]
         classes: names of the classes, in label order.
 
     Raises:
-        UserError: a class has no training sample left, or validation or test no sample at all.
+        UserError: a class has no training sample left, or validation none at all, or test none
+            although it had some.
     """
+    is_tested = bool((manifest["split"] == "test").any())
     kept = manifest[~manifest["row"].isin(list(bad))]
-    return _numbered(kept.drop(columns="row"), classes)
+    return _numbered(kept.drop(columns="row"), classes, is_tested)
 
 
 def _splits_by_position(
@@ -100,27 +106,35 @@ def _splits_by_position(
     test_fraction: float | None,
 ) -> list[str]:
     """What becomes of the first, second, ... sample of one class in drawn order."""
-    rest_is_test = test_fraction is None
-    test = _share(count, 0.0 if test_fraction is None else test_fraction, least_count=3)
-    available = count - (1 if rest_is_test and count >= 3 else test)
-    least = min(available, 2 if val_fraction else 1)
-    chosen = max(least, math.floor(available * sampling_rate + 0.5))
+    if test_fraction is None:
+        test, available = 0, count - 1 if count >= 3 else count
+        share = min(_rounded(count * sampling_rate), available)
+    else:
+        test = _share(count, test_fraction, least_count=3)
+        available = count - test
+        share = _rounded(available * sampling_rate)
+    chosen = max(share, min(available, 2 if val_fraction else 1))
     if images_per_class is not None:
         chosen = min(chosen, images_per_class)
+    rest = count - chosen if test_fraction is None else 0
     # A position's split must not depend on `chosen`: this keeps smaller draws inside larger ones.
     held_out = [_share(size, val_fraction, least_count=2) for size in range(chosen + 1)]
-    sampled = [
+    drawn = [
         "validation" if held_out[position + 1] > held_out[position] else "train"
         for position in range(chosen)
     ]
-    return ["test"] * test + sampled + ["test"] * (count - chosen if rest_is_test else 0)
+    return ["test"] * test + drawn + ["test"] * rest
 
 
 def _share(count: int, fraction: float, least_count: int) -> int:
     if fraction == 0.0 or count == 0:
         return 0
     least = 1 if count >= least_count else 0
-    return max(least, min(math.floor(count * fraction + 0.5), count - 1))
+    return max(least, min(_rounded(count * fraction), count - 1))
+
+
+def _rounded(number: float) -> int:
+    return math.floor(number + 0.5)
 
 
 def _limit_test(manifest: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
@@ -145,7 +159,7 @@ def _even_counts(available: Sequence[int], limit: int) -> list[int]:
     return counts
 
 
-def _numbered(samples: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+def _numbered(samples: pd.DataFrame, classes: Sequence[str], is_tested: bool) -> pd.DataFrame:
     trained = set(samples.loc[samples["split"] == "train", "label"])
     untrained = [name for label, name in enumerate(classes) if label not in trained]
     if untrained:
@@ -158,7 +172,7 @@ def _numbered(samples: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
             "the validation split is empty; expected at least one class with two or more images "
             "for training and validation; add readable images, or lower prepare_data.test_fraction"
         )
-    if not (samples["split"] == "test").any():
+    if is_tested and not (samples["split"] == "test").any():
         raise UserError(
             "the test split is empty; expected a test/ folder with readable images, or at least "
             "one class with three or more images to draw it from; add images"

@@ -1,6 +1,7 @@
 """params.yaml as frozen, typed sections, one a stage; anything unknown or ill-typed is refused.
 
-The main pipeline's sections are in `sections`, those of the claims table in `claims_sections`.
+The main pipeline's sections are in `sections` and, that of prepare-data, in
+`prepare_data_section`; those of the claims table in `claims_sections`.
 """
 
 from pipeline.params.loading import Params, check_method, load, write_overlaid
@@ -12,6 +13,8 @@ __all__ = [
     "claims_sections",
     "load",
     "methods",
+    "prepare_data_section",
+    "published_sizes",
     "sections",
     "write_overlaid",
 ]

@@ -21,6 +21,7 @@ from pipeline.params.claims_sections import (
     TuneMethods,
 )
 from pipeline.params.methods import BASELINE, PARTS, MethodName
+from pipeline.params.prepare_data_section import PrepareData
 from pipeline.params.sections import (
     Calibrate,
     Compute,
@@ -28,7 +29,6 @@ from pipeline.params.sections import (
     ExtractLogits,
     FineTune,
     FitRelationship,
-    PrepareData,
     Report,
     SourceModel,
     Tune,

@@ -1,4 +1,4 @@
-"""The sections of params.yaml, frozen and typed, one a stage."""
+"""The sections of params.yaml, frozen and typed, one a stage; but for that of prepare-data."""
 
 from typing import Annotated, Literal
 
@@ -8,11 +8,6 @@ from pipeline.params.base import Count, Fraction, NonNegative, Positive, Section
 from pipeline.params.methods import BASELINE, CO_TUNING, MethodName, Peers
 
 Selection = Literal["validation-accuracy", "cross-validated-likelihood"]
-SourceName = Literal[
-    "fashion-mnist", "image-folder", "cub-200-2011", "stanford-cars", "fgvc-aircraft", "coco-70",
-    "Caltech101", "CIFAR10", "CIFAR100", "DTD", "EuroSAT", "FashionMNIST", "FGVCAircraft",
-    "Flowers102", "Food101", "OxfordIIITPet", "StanfordCars", "SUN397",
-]  # fmt: skip
 
 
 class Compute(Section):
@@ -37,42 +32,7 @@ class SourceModel(Section):
 
     name: str = "efficientnet-lite0"
     weights: str = "published"
-    input_size: Annotated[int, Field(ge=8)] = 64
-
-
-class PrepareData(Section):
-    """Which images, how many of each class, and the side, in pixels, of the stored squares.
-
-    `source_validation` is a folder of labelled source images: a folder a category, or with the
-    file `source_labels` of lines "filename label". Categories go by WordNet id, by index from 0
-    in the source model's order, or by name.
-    """
-
-    source: SourceName = "fashion-mnist"
-    root: str = "data/raw"
-    expected_counts: Literal["published", "any"] = "published"
-    stored_size: Annotated[int, Field(ge=8)] = 72
-    images_per_class: Annotated[int, Field(ge=2)] | None = 100
-    sampling_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
-    val_fraction: Fraction = 0.2
-    test_fraction: Fraction = 0.2
-    test_limit: Count | None = None
-    source_validation: str | None = None
-    source_labels: str | None = None
-    on_bad_image: Literal["stop", "skip"] = "stop"
-
-    @model_validator(mode="after")
-    def _options_fit_together(self) -> "PrepareData":
-        if self.sampling_rate < 1 and self.images_per_class is not None:
-            raise ValueError(
-                f"got sampling_rate {self.sampling_rate} and images_per_class "
-                f"{self.images_per_class}; set images_per_class to null, or sampling_rate to 1.0"
-            )
-        if self.source_labels is not None and self.source_validation is None:
-            raise ValueError(
-                "source_labels needs source_validation, the folder of the images that it lists"
-            )
-        return self
+    input_size: Annotated[int, Field(ge=8)] = 112
 
 
 class ExtractLogits(Section):
@@ -96,10 +56,10 @@ class Training(Section):
     are the result: those of the best validation accuracy, or the last.
     """
 
-    epochs: Count | None = 12
+    epochs: Count | None = 90
     iterations: Count | None = None
     iterations_per_epoch: Count | None = None
-    batch_size: Annotated[int, Field(ge=2)] = 48
+    batch_size: Annotated[int, Field(ge=2)] = 24
     smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.08
     kept_epoch: Literal["best", "last"] = "best"
     learning_rate: Positive = 0.003
@@ -107,7 +67,7 @@ class Training(Section):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: NonNegative = 5e-4
     schedule: Literal["cosine", "step"] = "cosine"
-    step_at: tuple[Count, ...] = Field(default=(8,), strict=False)
+    step_at: tuple[Count, ...] = Field(default=(60,), strict=False)
     step_factor: Fraction = 0.1
     max_gradient_norm: Positive | None = None
 
@@ -139,11 +99,13 @@ class Tune(Training):
     co-tuning trial, and what is passed on with `trials: 0`.
     """
 
-    trials: Annotated[int, Field(ge=0)] = 6
+    trials: Annotated[int, Field(ge=0)] = 0
     source_weight: NonNegative = 2.3
     temperature_factor: Positive = 1.0
     max_source_weight: Positive = 5.0
     max_temperature_factor: Annotated[float, Field(gt=1)] = 2.0
+    epochs: Count | None = 30
+    step_at: tuple[Count, ...] = Field(default=(20,), strict=False)
 
     @model_validator(mode="after")
     def _start_lies_in_the_search_space(self) -> "Tune":

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.params.published_sizes import warn_of_size
 from pipeline.report.markdown import escape, points, table
 from pipeline.report.metrics import METRICS, PairedDifference
 from pipeline.report.results import Results
@@ -128,6 +129,8 @@ def _relationship(results: Results) -> Iterable[str]:
     if found["pseudo_samples"]:
         way += f" with {found['pseudo_samples']:g} pseudo-samples of the source marginal a row"
     yield f"p(source category | target class), {way}, T = {best.temperature:.4g}."
+    if warning := warn_of_size(results.params.source_model):
+        yield f"> **Warning:** {escape(warning)}."
     yield results.picture("relationship.png", "Top source categories of each class")
     entropy = results.diagnostics["row_entropy"]
     rows = []

@@ -12,7 +12,8 @@ import torch
 from pipeline.claims.pool import Pool
 from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings
-from pipeline.params.sections import FineTune, PrepareData, SourceModel
+from pipeline.params.prepare_data_section import PrepareData
+from pipeline.params.sections import FineTune, SourceModel
 from pipeline.training.compute import Compute
 from stages.time_steps import WARM_UP_ROUNDS, Calls, compare, new_calls
 

@@ -62,7 +62,9 @@ def _fashion_mnist(root: Path, train: bool) -> Any:
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         lacking = f"{folder} lacks {name_some(missing)}"
-        with explained_download(lacking, "run `make data`, or put the files there, unpacked"):
+        with explained_download(
+            lacking, "run `make fashion-mnist`, or put the files there, unpacked"
+        ):
             FashionMNIST(root, download=True)
     try:
         dataset = FashionMNIST(root, train=train)
@@ -70,6 +72,6 @@ def _fashion_mnist(root: Path, train: bool) -> Any:
             raise ValueError(f"{len(dataset.data)} images, {len(dataset.targets)} labels")
     except (AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
         part = folder / ("train-*" if train else "t10k-*")
-        message = f"{part} is damaged ({one_line(error)}); delete it and run `make data`"
+        message = f"{part} is damaged ({one_line(error)}); delete it and run `make fashion-mnist`"
         raise UserError(message) from None
     return dataset

@@ -13,7 +13,8 @@ from pipeline.claims.pool import Pool
 from pipeline.datasets.batches import evaluation_batches
 from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings, Rate
-from pipeline.params.sections import Calibrate, Evaluate, FineTune, PrepareData, SourceModel
+from pipeline.params.prepare_data_section import PrepareData
+from pipeline.params.sections import Calibrate, Evaluate, FineTune, SourceModel
 from pipeline.sources.from_logits import find_temperature, learn_relationship
 from pipeline.training.compute import Compute
 from pipeline.training.fit import fit

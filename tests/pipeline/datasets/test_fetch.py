@@ -121,3 +121,27 @@ def test_without_any_source_it_says_so(tmp_path, monkeypatch):
     assert not fetch.fetch_fashion_mnist(tmp_path / "raw")
     assert not fetch.fetch_photographs(tmp_path / "photographs")
     assert not fetch.fetch_drawings(tmp_path / "drawings")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "advice"),
+    [
+        ("photographs", 1, "point prepare_data.root at a folder of your own images"),
+        ("fashion-mnist", 0, "prepare-data will try to download it"),
+    ],
+)
+def test_without_any_source_one_line_says_what_to_do(
+    tmp_path, monkeypatch, capsys, name, status, advice
+):
+    monkeypatch.setattr(fetch, "SYSTEM_ROOT", tmp_path / "none")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert fetch.main(name, tmp_path / "raw") == status
+    message = capsys.readouterr().err
+    assert advice in message
+    assert message.count("\n") == 1
+    assert not (tmp_path / "raw").exists()
+
+
+def test_nothing_is_said_of_what_is_fetched(system, tmp_path, capsys):
+    assert fetch.main("photographs", tmp_path / "photographs") == 0
+    assert capsys.readouterr().err == ""

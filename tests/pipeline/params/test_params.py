@@ -42,6 +42,19 @@ def test_numbers_in_scientific_notation_are_numbers(tmp_path):
     assert load(tmp_path, "fine_tune:\n  learning_rate: 1e-3").fine_tune.learning_rate == 0.001
 
 
+@pytest.mark.parametrize(
+    "values", ["images_per_class: 5", "images_per_class: null, sampling_rate: 0.5"]
+)
+def test_the_test_split_can_be_all_that_is_not_drawn(tmp_path, values):
+    data = load(tmp_path, f"prepare_data: {{test_fraction: null, {values}}}").prepare_data
+    assert data.test_fraction is None
+
+
+def test_a_pool_takes_all_and_tests_nothing(tmp_path):
+    data = load(tmp_path, "prepare_data: {test_fraction: 0, images_per_class: null}").prepare_data
+    assert (data.test_fraction, data.images_per_class) == (0, None)
+
+
 def test_sections_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         params.Params().seed = 1
@@ -56,12 +69,12 @@ def test_sections_are_frozen():
         ("fine_tune:\n  epochs: many", None, "fine_tune.epochs: got 'many'"),
         ("fine_tune:\n  epochs: 1.5", None, "valid integer"),
         ("fine_tune:\n  epochs: 0", None, "greater than or equal to 1"),
-        ("fine_tune:\n  iterations: 9050", None, "fine_tune: got epochs 12 and iterations 9050"),
+        ("fine_tune:\n  iterations: 9050", None, "fine_tune: got epochs 90 and iterations 9050"),
         ("tune:\n  epochs: null", None, "tune: got epochs null and iterations null; give the"),
         (
             "fine_tune:\n  schedule: step\n  step_at: [4, 6000]",
             None,
-            "step_at 6000 is never reached in 12 epochs",
+            "step_at 6000 is never reached in 90 epochs",
         ),
         (
             "fine_tune:\n  {epochs: null, iterations: 9, schedule: step, step_at: [9]}",
@@ -74,8 +87,15 @@ def test_sections_are_frozen():
         (
             "prepare_data:\n  sampling_rate: 0.15",
             None,
-            "got sampling_rate 0.15 and images_per_class 100; set images_per_class to null",
+            "got sampling_rate 0.15 and images_per_class 5; set images_per_class to null",
         ),
+        (
+            "prepare_data:\n  {test_fraction: null, images_per_class: null}",
+            None,
+            "test_fraction null tests on what is not drawn, but images_per_class null with",
+        ),
+        ("prepare_data:\n  test_fraction: 1.0", None, "less than 1"),
+        ("prepare_data:\n  test_fraction: -0.1", None, "greater than or equal to 0"),
         ("prepare_data:\n  source_labels: val.txt", None, "source_labels needs source_validation"),
         (
             "fine_tune:\n  methods: [vanila]",

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.artifacts import Best, Calibration
 from pipeline.params import Params
+from pipeline.params.sections import SourceModel
 from pipeline.report.metrics import METRICS, PairedDifference
 from pipeline.report.results import Results
 from pipeline.report.text import render_report, verdict
@@ -191,3 +192,10 @@ def test_diagnostics_warn() -> None:
 
 def test_the_kept_epoch_is_tabled() -> None:
     assert "| vanilla | 2 of 3 | 0.6000 | 72.0% |" in render_report(results())
+
+
+def test_a_relationship_of_images_too_small_for_the_source_model_is_warned_of() -> None:
+    small = replace(results(), params=Params(source_model=SourceModel(input_size=64)))
+    warning = "**Warning:** source_model.input_size is 64 px, efficientnet-lite0 is published for"
+    assert warning in render_report(small)
+    assert "input_size is" not in render_report(results())

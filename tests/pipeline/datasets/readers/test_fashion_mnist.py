@@ -73,7 +73,7 @@ def test_without_network_the_missing_files_are_named(fashion_root: Path) -> None
         list_fashion_mnist(fashion_root, ANY)
     message = str(caught.value)
     assert message.startswith(f"{raw} lacks t10k-labels-idx1-ubyte, and the download failed (")
-    assert message.endswith("run `make data`, or put the files there, unpacked")
+    assert message.endswith("run `make fashion-mnist`, or put the files there, unpacked")
     assert "\n" not in message
 
 

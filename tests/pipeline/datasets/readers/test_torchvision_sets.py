@@ -13,7 +13,7 @@ from pipeline.datasets.readers.published import ANY, Counts
 from pipeline.datasets.readers.registry import PUBLISHED_SOURCES, list_source
 from pipeline.datasets.readers.torchvision_sets import SETS, list_torchvision_set
 from pipeline.datasets.store.decode import to_square
-from pipeline.params.sections import SourceName
+from pipeline.params.prepare_data_section import SourceName
 
 CLASSES = {
     "Flowers102": ("pink primrose", "hard-leaved pocket orchid", "canterbury bells"),
