@@ -101,7 +101,7 @@ def test_the_learning_rate_follows_torchs_schedule(schedule: Any, length: dict[s
 def test_the_parts_of_a_run_add_up_to_its_length(
     given: dict[str, Any], images: int, iterations: int, epochs: int
 ) -> None:
-    length = training_length(Training(**given), images)
+    length = training_length(Training(batch_size=48, **given), images)
     parts = [length.iterations_of(epoch) for epoch in range(1, length.epochs + 1)]
     assert (sum(parts), len(parts)) == (length.iterations, length.epochs) == (iterations, epochs)
     assert set(parts[:-1]) <= {length.iterations_per_epoch}
