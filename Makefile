@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 PHOTOGRAPHS := data/raw/photographs
 FASHION_MNIST := data/raw/FashionMNIST/raw
 
-.PHONY: help repro claims test test-fast data fashion-mnist drawings clean
+.PHONY: help repro claims photographs known-relationship gain-against-knowledge test test-fast data fashion-mnist drawings clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -34,6 +34,18 @@ repro: $(VENV)/installed data ## Run the whole pipeline: data, stages, report
 claims: $(VENV)/installed fashion-mnist ## Make the claims table: hours, resumed cell by cell
 	cd experiments && dvc repro claims@claims
 	@printf '\n%s\n' 'The table:      experiments/claims/data/claims/claims.md'
+
+photographs: $(VENV)/installed data ## Compare what can teach the source head, on the photographs: 1 hour
+	cd experiments && dvc repro claims@photographs
+	@printf '\n%s\n' 'The table:      experiments/photographs/data/claims/claims.md'
+
+known-relationship: $(VENV)/installed fashion-mnist ## Make the control whose answer is known: 1 hour
+	cd experiments && dvc repro claims@known-relationship claims@known-relationship-far
+	@printf '\n%s\n' 'The pictures:   experiments/known-relationship/data/claims, and -far beside it'
+
+gain-against-knowledge: $(VENV)/installed data fashion-mnist drawings ## Make all studies, and hold gain against knowledge: 4 hours
+	cd experiments && dvc repro gain-against-knowledge
+	@printf '\n%s\n' 'The picture:    experiments/gain-against-knowledge/data/gain-against-knowledge/gain.png'
 
 test: $(VENV)/installed ## Run linters, the type checker and all tests
 	ruff check

@@ -1,5 +1,6 @@
 """The reverse approach: a calibrated classifier g from source predictions to target classes."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -176,7 +177,8 @@ def _regularization_path(
         fit_intercept=False, warm_start=True, solver="newton-cg", max_iter=1000, tol=1e-8
     )
     # Products this small lose far more to waiting threads than they gain, on a busy machine.
-    with threadpool_limits(1, user_api="blas"):
+    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         for c in sorted(values):
             model.set_params(C=c).fit(x, y)
             yield c, _one_row_a_class(model.coef_.copy())
