@@ -1,11 +1,11 @@
-"""Whether the learned relationship is the true one, and worth more than a wrong one, seed by seed."""
+"""Whether the learned relationship is the true one and worth more than a wrong one, each seed."""
 
 import sys
 from pathlib import Path
 
 import pandas as pd
 
-LEAST_GAIN = 3.0  # points of accuracy over a relationship that is shuffled, and one that is marginal
+LEAST_GAIN = 3.0  # points of accuracy over a shuffled and over a marginal relationship
 LEAST_MASS = 0.6  # of each row, on the categories of its class
 
 cells = pd.read_csv(Path("data/fine-tune-cells/cells.csv"))
