@@ -13,9 +13,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
-import yaml
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
+from ruamel.yaml import YAML
 from torch import Tensor, nn
 
 from pipeline.artifacts import write_json, write_tensors
@@ -26,7 +26,6 @@ COLOURS = np.array(
     [[1, 0.25, 0.2], [0.25, 0.9, 0.25], [0.3, 0.45, 1], [1, 0.9, 0.2]], dtype=np.float32
 )
 CATEGORIES = GARMENTS * len(COLOURS)
-SOURCE_POOL = 50_000  # the training images from here on are for the target
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # those of load_source_model
 FOLDER = Path("data/pretrain")
 
@@ -49,6 +48,7 @@ class Pretrain(BaseModel):
     raw: str
     model: str
     size: int
+    source_pool: int
     source_images: int
     epochs: int
     batch_size: int
@@ -184,11 +184,11 @@ def write_images(splits: dict[str, np.ndarray], folder: Path) -> None:
 
 
 def main() -> None:
-    params = Pretrain(**yaml.safe_load(Path("pretrain.yaml").read_text()))
+    params = Pretrain(**YAML(typ="safe").load(Path("pretrain.yaml")))
     rng = np.random.default_rng(params.seed)
     garments, labels = read_idx(Path(params.raw), "train")
     held_out, held_out_labels = read_idx(Path(params.raw), "t10k")
-    drawn = rng.permutation(SOURCE_POOL)[: params.source_images]
+    drawn = rng.permutation(params.source_pool)[: params.source_images]
     model = pretrain(*source_set(garments[drawn], labels[drawn], params.size, rng), params)
     source_test = source_set(held_out, held_out_labels, params.size, rng)
     accuracies = {"source": accuracy(model, *source_test, params.size)}
@@ -197,7 +197,11 @@ def main() -> None:
         train, test = (
             target_set(images, of, count, params.size, domain, rng)
             for images, of, count in (
-                (garments[SOURCE_POOL:], labels[SOURCE_POOL:], params.train_per_class),
+                (
+                    garments[params.source_pool :],
+                    labels[params.source_pool :],
+                    params.train_per_class,
+                ),
                 (held_out, held_out_labels, params.test_per_class),
             )
         )
