@@ -142,7 +142,9 @@ def stage_run(
         process_tags() | git_tags(root) | {"stage": stage} | ({"method": method} if method else {})
     )
     tags |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": command}
-    tags |= {f"input.{Path(os.path.relpath(path, root)).as_posix()}": content_hash(path) for path in inputs}
+    # A study reads what lies in the folders of others.
+    read = {path: Path(os.path.relpath(path, root)).as_posix() for path in inputs}
+    tags |= {f"input.{name}": content_hash(path) for path, name in read.items()}
     created = client.create_run(experiment, run_name=name, tags=tags)
     run = StageRun(client, created.info.run_id, root)
     run.log_params(params)
