@@ -6,6 +6,7 @@ from pipeline.claims.table import paired
 from pipeline.params.claims_sections import SWEPT
 
 IMAGES = "images_per_class"
+LEARNED = ("auto", "direct", "reverse", "reverse by likelihood")
 
 
 def sweep_gains(cells: pd.DataFrame) -> pd.DataFrame:
@@ -42,13 +43,13 @@ def sweep_gains(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def recovery(cells: pd.DataFrame) -> pd.DataFrame:
-    """How well each way learns the true relationship, by images a class.
+    """How well each way of learning recovers the true relationship, by images a class.
 
     Returns:
         Columns images_per_class, taught_by, and mean and standard deviation over seeds of
         recovered_mass in [0, 1] and divergence_from_truth in nats.
     """
     measures = ["recovered_mass", "divergence_from_truth"]
-    known = cells[cells["recovered_mass"].notna() & cells["swept"].isna()]
+    known = cells[cells["taught_by"].isin(LEARNED) & cells["swept"].isna()]
     groups = known.groupby([IMAGES, "taught_by"], sort=False)[measures]
     return groups.mean().join(groups.std(), rsuffix="_sd").reset_index()

@@ -15,7 +15,9 @@ LABELS = {
     "learning_rate": "learning rate",
     "source_weight": "source weight",
 }
-MARKERS = "osD^vPX*"
+COLOURS = (BLUE, *FURTHER_COLOURS, "#444444", "#a6761d", "#999999", "#000000", "#66a61e")
+MARKERS = "osD^vPX*<>h"
+LINEAR = 10.0  # points; beyond it the axis is logarithmic, so that controls squash nothing
 
 
 @styled()
@@ -41,14 +43,20 @@ def gain_by_setting(gains: pd.DataFrame) -> Figure:
         axes.axhline(0, color=GREY, linewidth=1.2, linestyle="--", zorder=0)
         _logarithmic(axes, sorted(shown["value"].unique()), LABELS[setting])
     panels[0].set(ylabel="gain over vanilla (points, 95% interval)")
+    panels[0].set_yscale("symlog", linthresh=LINEAR)
+    ticks = (-50, -20, -10, -5, 0, 5, 10, 20)
+    panels[0].set_yticks(ticks, [f"{tick:+d}" if tick else "0" for tick in ticks])
+    panels[0].yaxis.set_minor_locator(NullLocator())
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 8))
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 
 
 @styled()
 def recovery_by_images(recovered: pd.DataFrame) -> Figure:
     """Mass on the true categories, and divergence from the true R, by images a class.
+
+    Bars are standard deviations over seeds.
 
     Args:
         recovered: of sweep.recovery.
@@ -57,7 +65,7 @@ def recovery_by_images(recovered: pd.DataFrame) -> Figure:
     panels = figure.subplots(1, 2)
     styles = _styles(list(recovered["taught_by"].unique()))
     measures = {
-        "recovered_mass": "share of R on the true categories",
+        "recovered_mass": "share on the true categories",
         "divergence_from_truth": "KL(true || learned), nats",
     }
     for axes, (measure, label) in zip(panels, measures.items(), strict=True):
@@ -66,17 +74,19 @@ def recovery_by_images(recovered: pd.DataFrame) -> Figure:
             errors = rows[f"{measure}_sd"].fillna(0)
             axes.errorbar(rows["images_per_class"], rows[measure], errors, label=way, **style)
         _logarithmic(axes, sorted(recovered["images_per_class"].unique()), "images a class")
-        axes.set(ylabel=f"{label} (bars: standard deviation)")
+        axes.set(ylabel=label, ylim=(0, None))
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 8))
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 
 
 def _styles(labels: Sequence[str]) -> dict[str, dict[str, object]]:
-    colours = (BLUE, *FURTHER_COLOURS, "#444444", "#a6761d")
     return {
-        label: {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.4}
-        for label, colour, marker in zip(labels, colours, MARKERS, strict=False)
+        label: {
+            **{"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]},
+            **{"markersize": 4, "linewidth": 1.4},
+        }
+        for place, label in enumerate(labels)
     }
 
 
