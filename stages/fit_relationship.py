@@ -100,18 +100,25 @@ def warnings(found: dict[str, Any]) -> list[str]:
     similar, classifier = found["most_similar_rows"], found["classifier"]
     knowledge = found["knowledge"]
     messages = []
-    if knowledge and knowledge["nats"] < CERTAIN * knowledge["standard_error"]:
+    majority = classifier["majority_accuracy"]
+    # The reverse way may explain predictions badly and yet tell the classes apart.
+    if (
+        knowledge
+        and knowledge["nats"] < CERTAIN * knowledge["standard_error"]
+        and knowledge["accuracy"] < majority + NEAR_MAJORITY
+    ):
         messages.append(
-            f"the relationship knows nothing of images that it was not learned from "
-            f"({knowledge['nats']:+.2f} nats, standard error {knowledge['standard_error']:.2f}): "
-            "Co-Tuning can hardly gain from it"
+            "the relationship knows nothing of images that it was not learned from "
+            f"({knowledge['nats']:+.2f} nats, standard error {knowledge['standard_error']:.2f}; it "
+            f"classifies {knowledge['accuracy']:.1%} of them rightly, majority class "
+            f"{majority:.1%}): Co-Tuning can hardly gain from it"
         )
     if similar["cosine"] >= SIMILAR_ROWS:
         messages.append(
             f"{similar['first']} and {similar['second']} have nearly the same row (cosine "
             f"{similar['cosine']:.3f}): the source head pulls them together"
         )
-    if classifier["validation_accuracy"] < classifier["majority_accuracy"] + NEAR_MAJORITY:
+    if classifier["validation_accuracy"] < majority + NEAR_MAJORITY:
         messages.append(
             "the source predictions hardly tell the target classes apart (accuracy of g "
             f"{classifier['validation_accuracy']:.3f}, majority class "

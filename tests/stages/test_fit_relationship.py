@@ -51,3 +51,25 @@ def test_g_is_judged_class_by_class_and_only_scalars_become_metrics(
     metrics = MlflowClient(f"sqlite:///{project / 'mlflow.db'}").get_run(run_id).data.metrics
     assert metrics["validation_accuracy"] == pytest.approx(4 / 6)
     assert {"leep", "nce", "scale", "majority_accuracy", "knowledge_nats"} < set(metrics)
+
+
+@pytest.mark.parametrize(
+    ("nats", "accuracy", "warned"),
+    [
+        (0.01, 0.21, True),  # within two standard errors of nothing, and no better than guessing
+        (-0.2, 0.45, False),  # a reverse relationship that tells the classes apart
+        (0.5, 0.21, False),
+    ],
+)
+def test_a_relationship_that_knows_nothing_is_warned_of(
+    nats: float, accuracy: float, warned: bool
+) -> None:
+    found = {
+        "knowledge": {"nats": nats, "standard_error": 0.1, "accuracy": accuracy},
+        "most_similar_rows": {"first": "a", "second": "b", "cosine": 0.1},
+        "classifier": {
+            **{"validation_accuracy": 0.9, "majority_accuracy": 0.2, "scale_at_bound": False},
+        },
+    }
+    told = [text for text in fit_relationship.warnings(found) if "knows nothing" in text]
+    assert len(told) == warned
