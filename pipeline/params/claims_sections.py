@@ -147,9 +147,13 @@ class FineTuneCells(Section):
             raise ValueError(f"{taken[0]} is a method; give the variant another name")
         for name, values in self.variants.items():
             try:
-                CellSettings(method=CO_TUNING).changed(values)
+                settings = CellSettings(method=CO_TUNING).changed(values)
             except ValueError as error:
                 raise ValueError(f"variants.{name}: {error}") from None
+            if settings.relationship == "truth" and self.true_relationship is None:
+                raise ValueError(
+                    f"variants.{name}: relationship truth needs true_relationship, the file of it"
+                )
         return self
 
     @model_validator(mode="after")
