@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from pipeline.cotuning.calibration import fit_temperature
+from pipeline.cotuning.calibration import TemperatureFit, fit_temperature
 from pipeline.cotuning.folds import stratified_folds
 
 INVERSE_REGULARIZATIONS = (
@@ -21,6 +22,7 @@ INVERSE_REGULARIZATIONS = (
 )
 
 
+PATIENCE = 3  # values of C on which the likelihood must fall for the search to end
 RELATIVE_RANK = 1e-9  # of the largest singular value; directions below it carry no sample
 
 
@@ -78,10 +80,12 @@ def fit_reverse_classifier(
         validation_labels.numpy(),
     )
     best_accuracy, best_c, best_weight = -1.0, 0.0, np.empty(0)
-    for c, coefficients in _regularization_path(train_x, train_y):
-        accuracy = float(np.mean((validation_x @ coefficients.T).argmax(axis=1) == validation_y))
-        if accuracy >= best_accuracy:
-            best_accuracy, best_c, best_weight = accuracy, c, coefficients
+    with _one_quiet_thread():
+        for c, coefficients in _regularization_path(train_x, train_y):
+            predicted = (validation_x @ coefficients.T).argmax(axis=1)
+            accuracy = float(np.mean(predicted == validation_y))
+            if accuracy >= best_accuracy:
+                best_accuracy, best_c, best_weight = accuracy, c, coefficients
     weight = torch.from_numpy(best_weight)
     calibration = fit_temperature(validation_probabilities.double() @ weight.T, validation_labels)
     return ReverseClassifier(
@@ -97,10 +101,10 @@ def fit_reverse_classifier_by_likelihood(
 ) -> ReverseClassifier:
     """Fit g on all samples, with C and scale of the highest cross-validated likelihood.
 
-    For each of the 17 values of C, the logits that g gives to the samples of one fold when it is
-    fitted on the others are gathered over all folds; the scale maximises the likelihood of the
-    labels under them. A split for validation decides by its accuracy alone, which a few samples
-    give in steps too coarse to choose by.
+    For each of the 17 values of C, from the strongest regularization until the likelihood falls,
+    the logits that g gives to the samples of one fold when it is fitted on the others are gathered
+    over all folds; the scale maximises the likelihood of the labels under them. A validation split
+    of a few samples decides by its accuracy in steps too coarse to choose by.
 
     An L2-regularised solution lies in the space that the samples span, so that g is fitted to
     their coordinates there, which are at most as many as samples.
@@ -121,21 +125,27 @@ def fit_reverse_classifier_by_likelihood(
     if not parts:
         raise ValueError("a sample of some class must be held out; every class has one only")
     truth = torch.cat([labels[out] for _, out in parts])
-    gathered: dict[float, list[Tensor]] = {c: [] for c in INVERSE_REGULARIZATIONS}
-    for kept, out in parts:
-        for c, weight in _regularization_path(x[kept], y[kept]):
-            gathered[c].append(torch.from_numpy(x[out] @ weight.T))
-    logits = {c: torch.cat(fold) for c, fold in gathered.items()}
-    fits = {c: fit_temperature(held_out, truth) for c, held_out in logits.items()}
-    best = min(fits, key=lambda c: fits[c].nll)
-    weight = next(weight for c, weight in _regularization_path(x, y) if c == best)
-    right_ones = (logits[best].argmax(dim=1) == truth).double()
+    found: dict[float, tuple[TemperatureFit, Tensor]] = {}
+    with _one_quiet_thread():
+        paths = [_regularization_path(x[kept], y[kept]) for kept, _ in parts]
+        for fits in zip(*paths, strict=True):
+            c = fits[0][0]
+            weights = [weight for _, weight in fits]
+            held_out = [x[out] @ weight.T for (_, out), weight in zip(parts, weights, strict=True)]
+            logits = torch.from_numpy(np.concatenate(held_out))
+            found[c] = fit_temperature(logits, truth), logits
+            best = min(found, key=lambda c: found[c][0].nll)
+            # The weakest regularizations are the slowest to fit, and seldom the best.
+            if list(found).index(best) < len(found) - PATIENCE:
+                break
+        weight = next(weight for c, weight in _regularization_path(x, y) if c == best)
+    calibration, logits = found[best]
     return ReverseClassifier(
         torch.from_numpy(weight) @ basis,
         best,
-        float(right_ones.mean()),
-        1 / fits[best].temperature,
-        fits[best].at_bound,
+        float((logits.argmax(dim=1) == truth).double().mean()),
+        1 / calibration.temperature,
+        calibration.at_bound,
     )
 
 
@@ -151,9 +161,10 @@ def relearned(
         labels: every class of the classifier at least once.
     """
     x, basis = _coordinates(probabilities)
-    path = _regularization_path(x, labels.long().numpy(), (classifier.inverse_regularization,))
-    weight = torch.from_numpy(next(path)[1]) @ basis
-    again = replace(classifier, weight=weight)
+    values = (classifier.inverse_regularization,)
+    with _one_quiet_thread():
+        _, weight = next(_regularization_path(x, labels.long().numpy(), values))
+    again = replace(classifier, weight=torch.from_numpy(weight) @ basis)
     return reverse_relationship(again, probabilities.double().mean(dim=0))
 
 
@@ -176,12 +187,17 @@ def _regularization_path(
     model = LogisticRegression(
         fit_intercept=False, warm_start=True, solver="newton-cg", max_iter=1000, tol=1e-8
     )
-    # Products this small lose far more to waiting threads than they gain, on a busy machine.
+    for c in sorted(values):
+        model.set_params(C=c).fit(x, y)
+        yield c, _one_row_a_class(model.coef_.copy())
+
+
+@contextmanager
+def _one_quiet_thread() -> Iterator[None]:
+    """Products this small lose far more to waiting threads than they gain, on a busy machine."""
     with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-        for c in sorted(values):
-            model.set_params(C=c).fit(x, y)
-            yield c, _one_row_a_class(model.coef_.copy())
+        yield
 
 
 def reverse_relationship(
