@@ -23,11 +23,13 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns images_per_class, row, seeds, diverged, accuracy_mean, accuracy_sd (over seeds),
         nll_mean, and the paired differences in accuracy to vanilla and to co-tuning: to_vanilla,
-        to_vanilla_low, to_vanilla_high (95%, Student's t over seeds), and likewise to_co_tuning.
+        to_vanilla_low, to_vanilla_high (95%, Student's t over seeds), and likewise to_co_tuning;
+        nll_to_vanilla likewise, in nats.
         Differences are empty without a partner, intervals with fewer than two seeds.
     """
     groups = cells.groupby(["images_per_class", "row"], sort=False)
     accuracy = {key: group.set_index("seed")["accuracy"] for key, group in groups}
+    nll = {key: group.set_index("seed")["nll"] for key, group in groups}
     rows = []
     for (rate, row), group in groups:
         summary = {
@@ -43,6 +45,8 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
             summary |= {name: None, f"{name}_low": None, f"{name}_high": None}
             if row != other and (rate, other) in accuracy:
                 summary |= paired(accuracy[rate, row] - accuracy[rate, other], name)
+        if row != BASELINE and (rate, BASELINE) in nll:
+            summary |= paired(nll[rate, row] - nll[rate, BASELINE], "nll_to_vanilla")
         rows.append(summary)
     return pd.DataFrame(rows)
 
@@ -83,7 +87,7 @@ def render(
 
 EXPLANATION = (
     "Accuracy on the test images: mean and standard deviation over seeds. Differences are paired "
-    "by seed, in percentage points, with their 95% interval (Student's t)."
+    "by seed, with their 95% interval (Student's t): accuracy in percentage points, NLL in nats."
 )
 COST = (
     "One training step and one pass at inference, on one batch; all methods in turns. Ratios to "
@@ -92,15 +96,15 @@ COST = (
 
 
 def _accuracies(rows: pd.DataFrame, with_co_tuning: bool = False) -> str:
-    header = ["", "Accuracy", "NLL (nats)", "To vanilla"]
+    header = ["", "Accuracy", "To vanilla", "NLL (nats)", "NLL to vanilla"]
     lines = []
     for _, row in rows.iterrows():
         deviation = f" ± {100 * row['accuracy_sd']:.1f}" if pd.notna(row["accuracy_sd"]) else ""
         if row["diverged"] == row["seeds"]:
-            cells = [row["row"], "", "", ""]
+            cells = [row["row"], "", "", "", ""]
         else:
             cells = [row["row"], f"{100 * row['accuracy_mean']:.1f}%{deviation}"]
-            cells += [f"{row['nll_mean']:.3f}", _difference(row, "to_vanilla")]
+            cells += [_difference(row, "to_vanilla"), f"{row['nll_mean']:.3f}", _nats(row)]
         if with_co_tuning:
             cells.append(_difference(row, "to_co_tuning"))
         if row["diverged"]:
@@ -116,6 +120,13 @@ def _difference(row: "pd.Series[float]", name: str) -> str:
         return points(row[name])
     low, high = points(row[f"{name}_low"]), points(row[f"{name}_high"])
     return f"{points(row[name])} ({low} to {high})"
+
+
+def _nats(row: "pd.Series[float]") -> str:
+    if pd.isna(row.get("nll_to_vanilla")):
+        return ""
+    mean, low, high = (row[f"nll_to_vanilla{end}"] for end in ("", "_low", "_high"))
+    return f"{mean:+.3f}" + (f" ({low:+.3f} to {high:+.3f})" if pd.notna(low) else "")
 
 
 def _costs(steps: pd.DataFrame) -> str:
