@@ -184,6 +184,7 @@ def write_images(splits: dict[str, np.ndarray], folder: Path) -> None:
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # the same bytes on any number of cores
     params = Pretrain(**YAML(typ="safe").load(Path("pretrain.yaml")))
     rng = np.random.default_rng(params.seed)
     garments, labels = read_idx(Path(params.raw), "train")
