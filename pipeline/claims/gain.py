@@ -15,6 +15,8 @@ NOT_LEARNED = ("uniform", "marginal", "shuffled", "truth")
 def gains(studies: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """A row a study, rate, row of the table and seed that was taught by a relationship.
 
+    What was swept around the table is left out: the relationship is the same there.
+
     Args:
         studies: cells by name of the study, as fine-tune-cells writes them.
 
@@ -27,7 +29,8 @@ def gains(studies: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     for study, cells in studies.items():
         keys = ["images_per_class", "steps", "learning_rate", "seed"]
         baseline = cells[cells["taught_by"] == BASELINE].set_index(keys)[["accuracy", "nll"]]
-        taught = cells[cells["relationship"].notna() & cells["knowledge_nats"].notna()]
+        in_table = cells[cells["swept"].isna()]
+        taught = in_table[in_table["relationship"].notna() & in_table["knowledge_nats"].notna()]
         paired = taught.join(baseline, on=keys, rsuffix="_vanilla")
         tables.append(
             paired.assign(

@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pipeline.claims.sweep_figures import show_points
 from pipeline.report.figures import BLUE, DPI, FURTHER_COLOURS, GREY, styled
 
 LABELS = {
@@ -46,6 +47,7 @@ def gain_against_knowledge(means: pd.DataFrame, correlations: pd.DataFrame) -> F
         axes.set(xlabel=label)
         axes.set_title(f"rank correlation: {told}", fontsize="medium")
     panels[0].set(ylabel="gain over vanilla (points; bars: standard error)")
+    show_points(panels[0])
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5)
     return figure

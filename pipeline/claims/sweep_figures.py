@@ -43,10 +43,7 @@ def gain_by_setting(gains: pd.DataFrame) -> Figure:
         axes.axhline(0, color=GREY, linewidth=1.2, linestyle="--", zorder=0)
         _logarithmic(axes, sorted(shown["value"].unique()), LABELS[setting])
     panels[0].set(ylabel="gain over vanilla (points, 95% interval)")
-    panels[0].set_yscale("symlog", linthresh=LINEAR)
-    ticks = (-50, -20, -10, -5, 0, 5, 10, 20)
-    panels[0].set_yticks(ticks, [f"{tick:+d}" if tick else "0" for tick in ticks])
-    panels[0].yaxis.set_minor_locator(NullLocator())
+    show_points(panels[0])
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
@@ -78,6 +75,14 @@ def recovery_by_images(recovered: pd.DataFrame) -> Figure:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
+
+
+def show_points(axes: Axes) -> None:
+    """A vertical axis of percentage points on which large losses squash no small gain."""
+    axes.set_yscale("symlog", linthresh=LINEAR)
+    ticks = (-50, -20, -10, -5, 0, 5, 10, 20)
+    axes.set_yticks(ticks, [f"{tick:+d}" if tick else "0" for tick in ticks])
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _styles(labels: Sequence[str]) -> dict[str, dict[str, object]]:

@@ -31,6 +31,7 @@ def studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 "relationship": None if row == "vanilla" else "learned",
                 "knowledge_nats": None if row == "vanilla" else share,
                 "knowledge_accuracy": share,
+                "swept": None,
                 "knowledge_log_likelihood": -share,
             }
             for seed in (0, 1)

@@ -20,7 +20,7 @@ def study(rise: float = 0.0) -> pd.DataFrame:
             **{"images_per_class": 5, "steps": 10, "seed": seed, "row": row},
             **{"accuracy": ACCURACY.get(row, 0.6) + 0.01 * seed, "nll": 1 - ACCURACY.get(row, 0.6)},
             "relationship": KIND.get(row, "learned") if row in NATS else None,
-            **{"taught_by": row, "learning_rate": 0.003},
+            **{"taught_by": row, "learning_rate": 0.003, "swept": None},
             **{name: NATS.get(row, math.nan) + rise for name in KNOWLEDGE},
         }
         for seed in (0, 1)
