@@ -72,6 +72,7 @@ def diagnose(
     found: dict[str, Any] = {
         "direction": learned.direction,
         "pseudo_samples": learned.pseudo_samples,
+        "selection": learned.selection,
         "knowledge": asdict(learned.knowledge) if learned.knowledge else None,
         "leep": diagnostics.leep_score(probabilities, train.labels, len(classes)),
         "nce": diagnostics.nce_score(probabilities, train.labels, len(classes)),

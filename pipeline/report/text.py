@@ -128,6 +128,8 @@ def _relationship(results: Results) -> Iterable[str]:
     way = f"{found['direction']} approach"
     if found["pseudo_samples"]:
         way += f" with {found['pseudo_samples']:g} pseudo-samples of the source marginal a row"
+    if found["direction"] == "reverse":
+        way += f", its classifier chosen by `{found['selection']}`"
     yield f"p(source category | target class), {way}, T = {best.temperature:.4g}."
     if warning := warn_of_size(results.params.source_model):
         yield f"> **Warning:** {escape(warning)}."

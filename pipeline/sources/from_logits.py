@@ -79,6 +79,7 @@ class Learned:
         classifier: g of the reverse way, whose accuracy is a diagnostic of every way.
         direction: the one that R was learned in.
         pseudo_samples: of the direct way.
+        selection: how the classifier was chosen.
         learner: learns R in this way from other samples.
         knowledge: cross-validated, of an R learned in this way; None where no class has two
             images, and of the reverse way where there are so many images that it would be slow.
@@ -88,6 +89,7 @@ class Learned:
     classifier: ReverseClassifier
     direction: Direction
     pseudo_samples: float
+    selection: Selection
     learner: Learner
     knowledge: Knowledge | None
 
@@ -126,4 +128,6 @@ def learn_relationship(
     knowledge = None
     if can_be_held_out(labels) and (direction == "direct" or len(labels) <= RELEARNED_SAMPLES):
         knowledge = cross_validated_knowledge(learner, probabilities, labels)
-    return Learned(relationship, classifier, direction, pseudo_samples, learner, knowledge)
+    return Learned(
+        relationship, classifier, direction, pseudo_samples, selection, learner, knowledge
+    )

@@ -108,6 +108,7 @@ def write_relationship(store: Store) -> None:
     classifier |= {"inverse_regularization": 1.0, "scale": 2.0, "scale_at_bound": False}
     diagnostics = {
         **{"direction": "reverse", "pseudo_samples": 0.0, "knowledge": None},
+        "selection": "validation-accuracy",
         "leep": -0.5,
         "nce": -0.6,
         "row_entropy": dict.fromkeys(CLASSES, 0.7),

@@ -179,8 +179,10 @@ def test_the_way_that_the_relationship_was_learned_in_is_said_and_what_it_knows(
     assert "direct approach with 3 pseudo-samples of the source marginal a row, T = " in text
     assert "| Knowledge of R | +0.510 | nats that R explains" in text
     reverse = {"direction": "reverse", "pseudo_samples": 0.0, "knowledge": None}
+    reverse |= {"selection": "cross-validated-likelihood"}
     other = replace(results(), diagnostics=dict(results().diagnostics) | reverse)
-    assert "reverse approach, T = " in render_report(other)
+    way = "reverse approach, its classifier chosen by `cross-validated-likelihood`, T = "
+    assert way in render_report(other)
     assert "Knowledge of R" not in render_report(other)
 
 
