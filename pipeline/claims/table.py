@@ -141,9 +141,9 @@ def _costs(steps: pd.DataFrame) -> str:
 
 
 def _budget(tuning: TuneMethods) -> str:
-    tuned = [method for method in tuning.candidates if tuning.combinations(method)]
+    tuned = [method for method in tuning.candidates if len(tuning.combinations(method)) > 1]
     if not tuned:
-        return "Nothing was tuned: every method has its defaults."
+        return "Nothing was tuned; what is not named here has its default."
     rate = tuning.rate
     return (
         f"Chosen by validation NLL among {len(tuning.combinations(tuned[0]))} candidates for "

@@ -130,7 +130,7 @@ def test_the_budget_and_what_was_chosen_are_told() -> None:
 
 def test_without_candidates_every_method_has_its_defaults() -> None:
     text = written(cells(ACCURACIES), tuning=TuneMethods()).split("## Settings")[1]
-    assert "Nothing was tuned: every method has its defaults." in text
+    assert "Nothing was tuned; what is not named here has its default." in text
     assert "| vanilla | learning_rate 0.01 |" in text
 
 
