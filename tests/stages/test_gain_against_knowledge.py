@@ -59,5 +59,5 @@ def test_every_study_is_in_the_table_and_in_the_picture(studies: Path) -> None:
 
 def test_a_study_without_cells_is_named(studies: Path) -> None:
     (studies / "experiments/far/data/fine-tune-cells/cells.csv").unlink()
-    with pytest.raises(UserError, match=r"fine-tune-cells/cells.csv is missing"):
+    with pytest.raises(UserError, match=r"the study far has no cells yet; .*fine-tune-cells@far"):
         gain_against_knowledge.run(PARAMS)
