@@ -29,11 +29,13 @@ def run(params: Params) -> None:
         cells, steps = pd.read_csv(inputs[1]), pd.read_csv(inputs[2])
         swept = cells["swept"].notna()
         if swept.any():
-            save_figure(gain_by_setting(sweep_gains(cells)), folder / "gain.png")
-            write_csv(folder / "gain.csv", sweep_gains(cells))
+            gains = sweep_gains(cells)
+            write_csv(folder / "gain.csv", gains)
+            save_figure(gain_by_setting(gains), folder / "gain.png")
         if "recovered_mass" in cells:
-            save_figure(recovery_by_images(recovery(cells)), folder / "recovery.png")
-            write_csv(folder / "recovery.csv", recovery(cells))
+            recovered = recovery(cells)
+            write_csv(folder / "recovery.csv", recovered)
+            save_figure(recovery_by_images(recovered), folder / "recovery.png")
         summary = summarise(cells[~swept])
         step_ms = steps.set_index("method")["step_ms"]
         write_csv(folder / "table.csv", cells.assign(step_ms=cells["row"].map(step_ms)))

@@ -11,7 +11,7 @@ from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.common.resume import resume_key
 from pipeline.params import Params
-from pipeline.params.methods import SOURCE_PARTS
+from pipeline.params.methods import teaches_source_head
 from pipeline.params.sections import Training
 from pipeline.sources.models import load_source_model
 from pipeline.tracking.runs import stage_run
@@ -53,7 +53,7 @@ def run_in(processes: Processes, params: Params, method: str) -> None:
         train(checkpoint=checkpoint)
         return
     logged = training.model_dump() | {"method": method, "seed": params.seed}
-    if set(method.split("+")) & set(SOURCE_PARTS):
+    if teaches_source_head(method):
         logged |= {"source_weight": best.source_weight, "temperature": best.temperature}
     with (
         stage_run(

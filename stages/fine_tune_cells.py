@@ -1,5 +1,6 @@
 """Train and judge every cell of the claims table: each rate, seed, method and variant."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 from pipeline.artifacts import Store, read_json, write_csv
@@ -9,7 +10,7 @@ from pipeline.claims.run_cells import run_cells
 from pipeline.common.project import project_root
 from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings, FineTuneCells
-from pipeline.params.methods import CO_TUNING, SOURCE_PARTS
+from pipeline.params.methods import CO_TUNING, teaches_source_head
 from pipeline.tracking.runs import stage_run
 
 
@@ -44,18 +45,12 @@ def all_cells(section: FineTuneCells, settings: dict[str, CellSettings]) -> list
         }
         for rate in section.rates
     ]
-    return [
-        cell
-        for seed in section.seeds
-        for cell in [
-            *(
-                Cell(row, rate, seed, given, tested=True)
-                for rate, at_rate in zip(section.rates, rows, strict=True)
-                for row, given in at_rate.items()
-            ),
-            *swept_cells(section, rows[0], seed),
-        ]
-    ]
+    cells: list[Cell] = []
+    for seed in section.seeds:
+        for rate, at_rate in zip(section.rates, rows, strict=True):
+            cells += [Cell(row, rate, seed, given, tested=True) for row, given in at_rate.items()]
+        cells += swept_cells(section, rows[0], seed)
+    return cells
 
 
 def swept_cells(
@@ -64,11 +59,10 @@ def swept_cells(
     """The rows of the first rate with one setting changed, where it changes what is trained."""
     rate = section.rates[0]
     for setting, values in section.sweep.items():
-        for value in values:
-            for row, given in rows.items():
-                has_weight = set(given.method.split("+")) & set(SOURCE_PARTS)
-                if setting != "source_weight" or has_weight:
-                    changed = given.changed({setting: int(value) if setting == "steps" else value})
-                    if changed != given and (changed.steps or 0) != rate.steps:
-                        name = f"{row} {setting} {value:g}"
-                        yield Cell(name, rate, seed, changed, tested=True, swept=setting)
+        for value, (row, given) in itertools.product(values, rows.items()):
+            concerned = setting != "source_weight" or teaches_source_head(given.method)
+            in_table = Cell(row, rate, seed, given, tested=True)
+            if concerned and in_table.columns[setting] != value:
+                changed = given.changed({setting: int(value) if setting == "steps" else value})
+                name = f"{row} {setting} {value:g}"
+                yield Cell(name, rate, seed, changed, tested=True, swept=setting)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
@@ -37,20 +38,30 @@ def accuracy_by_rate(summary: pd.DataFrame, methods: Sequence[str]) -> Figure:
         mean, deviation = 100 * rows["accuracy_mean"], 100 * rows["accuracy_sd"].fillna(0)
         panels[0].errorbar(x, mean, deviation, label=method, **style)
         if with_differences and method != BASELINE:
-            gain = 100 * rows["to_vanilla"].astype(float)
-            ends = [100 * rows[f"to_vanilla_{end}"].astype(float) for end in ("low", "high")]
-            around = [(gain - ends[0]).fillna(0), (ends[1] - gain).fillna(0)]
-            panels[1].errorbar(x, gain, around, **style)
+            panels[1].errorbar(x, *points_with_interval(rows, "to_vanilla"), **style)
     panels[0].set(title="Test accuracy (bars: standard deviation)", ylabel="accuracy (%)")
     if with_differences:
         panels[1].axhline(0, color=colours[BASELINE], linewidth=1.5, linestyle="--")
         panels[1].set(title="Difference to vanilla (bars: 95% interval)", ylabel="points")
     for axes in panels:
-        axes.set(xscale="log", xlabel="images a class")
-        axes.set_xticks(rates, [f"{rate:,}" for rate in rates])
-        axes.xaxis.set_minor_locator(NullLocator())
+        logarithmic(axes, rates, "images a class")
     figure.legend(loc="outside lower center", ncols=min(len(methods), LEGEND_COLUMNS))
     return figure
+
+
+def points_with_interval(
+    rows: pd.DataFrame, name: str
+) -> tuple["pd.Series[float]", list["pd.Series[float]"]]:
+    """Differences of columns name, name_low, name_high in points, and how far the ends are."""
+    mean, low, high = (100 * rows[f"{name}{end}"].astype(float) for end in ("", "_low", "_high"))
+    return mean, [(mean - low).fillna(0), (high - mean).fillna(0)]
+
+
+def logarithmic(axes: Axes, ticks: Sequence[float], label: str) -> None:
+    """A horizontal axis whose values are all that it marks."""
+    axes.set(xscale="log", xlabel=label)
+    axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 @styled()

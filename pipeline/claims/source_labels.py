@@ -11,7 +11,7 @@ from pipeline.claims.pool import Pool
 from pipeline.claims.recovery import divergence_from_truth, recovered_mass
 from pipeline.cotuning.knowledge import cross_validated_knowledge
 from pipeline.params.claims_sections import CellSettings
-from pipeline.params.methods import CO_TUNING, POSTERIOR, SOURCE_PARTS
+from pipeline.params.methods import CO_TUNING, POSTERIOR, teaches_source_head
 from pipeline.params.sections import Calibrate
 from pipeline.sources.from_logits import find_temperature, learn_relationship, source_predictions
 from pipeline.training.methods import SourceLabels
@@ -31,15 +31,14 @@ def source_labels(
     """
     classes = len(sample.classes)
     splits = pool.split_logits(sample)
-    parts = set(settings.method.split("+"))
     nothing = torch.empty(classes, 0)
-    if not parts & set(SOURCE_PARTS):
+    if not teaches_source_head(settings.method):
         return {}, SourceLabels(nothing, splits, 1.0)
     temperature = 1.0
     if settings.calibrated:
         temperature = find_temperature(calibrate, splits, classes).temperature
     columns: dict[str, Any] = {"temperature": temperature}
-    if not parts & TAUGHT_BY_RELATIONSHIP:
+    if TAUGHT_BY_RELATIONSHIP.isdisjoint(settings.method.split("+")):
         return columns, SourceLabels(nothing, splits, temperature)
     learned = learn_relationship(splits, classes, temperature, settings)
     predictions, labels = source_predictions(splits, temperature)
@@ -53,8 +52,9 @@ def source_labels(
 
     taught = controlled(learned.relationship, predictions.mean(dim=0))
     columns["relationship"] = settings.relationship
-    if learned.knowledge is not None:
-        knowledge = cross_validated_knowledge(learn, predictions, labels)
+    if (knowledge := learned.knowledge) is not None:
+        if settings.relationship != "learned":
+            knowledge = cross_validated_knowledge(learn, predictions, labels)
         for name in ("nats", "accuracy", "log_likelihood"):
             columns[f"knowledge_{name}"] = getattr(knowledge, name)
     if truth is not None:

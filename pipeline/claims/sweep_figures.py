@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from pipeline.claims.figures import logarithmic, points_with_interval
 from pipeline.report.figures import BLUE, DPI, FURTHER_COLOURS, GREY, styled
 
 LABELS = {
@@ -36,12 +37,10 @@ def gain_by_setting(gains: pd.DataFrame) -> Figure:
         for place, (label, style) in enumerate(styles.items()):
             rows = shown[shown["taught_by"] == label]
             x = rows["value"] * 1.02 ** (place - len(styles) / 2)  # bars side by side
-            gain = 100 * rows["gain"].astype(float)
-            ends = [100 * rows[f"gain_{end}"].astype(float) for end in ("low", "high")]
-            around = [(gain - ends[0]).fillna(0), (ends[1] - gain).fillna(0)]
+            gain, around = points_with_interval(rows, "gain")
             axes.errorbar(x, gain, around, label=label, capsize=2, elinewidth=0.8, **style)
         axes.axhline(0, color=GREY, linewidth=1.2, linestyle="--", zorder=0)
-        _logarithmic(axes, sorted(shown["value"].unique()), LABELS[setting])
+        logarithmic(axes, sorted(shown["value"].unique()), LABELS[setting])
     panels[0].set(ylabel="gain over vanilla (points, 95% interval)")
     show_points(panels[0])
     handles, labels = panels[0].get_legend_handles_labels()
@@ -70,7 +69,7 @@ def recovery_by_images(recovered: pd.DataFrame) -> Figure:
             rows = recovered[recovered["taught_by"] == way].sort_values("images_per_class")
             errors = rows[f"{measure}_sd"].fillna(0)
             axes.errorbar(rows["images_per_class"], rows[measure], errors, label=way, **style)
-        _logarithmic(axes, sorted(recovered["images_per_class"].unique()), "images a class")
+        logarithmic(axes, sorted(recovered["images_per_class"].unique()), "images a class")
         axes.set(ylabel=label, ylim=(0, None))
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
@@ -93,9 +92,3 @@ def _styles(labels: Sequence[str]) -> dict[str, dict[str, object]]:
         }
         for place, label in enumerate(labels)
     }
-
-
-def _logarithmic(axes: Axes, ticks: Sequence[float], label: str) -> None:
-    axes.set(xscale="log", xlabel=label)
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.xaxis.set_minor_locator(NullLocator())

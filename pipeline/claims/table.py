@@ -1,6 +1,6 @@
 """The claims table: cells over seeds as means, and what they differ by, seed by seed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -41,12 +41,14 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
             "accuracy_sd": group["accuracy"].std(ddof=1),
             "nll_mean": group["nll"].mean(),
         }
-        for name, other in (("to_vanilla", BASELINE), ("to_co_tuning", CO_TUNING)):
+        for name, measure, other in (
+            ("to_vanilla", accuracy, BASELINE),
+            ("to_co_tuning", accuracy, CO_TUNING),
+            ("nll_to_vanilla", nll, BASELINE),
+        ):
             summary |= {name: None, f"{name}_low": None, f"{name}_high": None}
-            if row != other and (rate, other) in accuracy:
-                summary |= paired(accuracy[rate, row] - accuracy[rate, other], name)
-        if row != BASELINE and (rate, BASELINE) in nll:
-            summary |= paired(nll[rate, row] - nll[rate, BASELINE], "nll_to_vanilla")
+            if row != other and (rate, other) in measure:
+                summary |= paired(measure[rate, row] - measure[rate, other], name)
         rows.append(summary)
     return pd.DataFrame(rows)
 
@@ -104,7 +106,8 @@ def _accuracies(rows: pd.DataFrame, with_co_tuning: bool = False) -> str:
             cells = [row["row"], "", "", "", ""]
         else:
             cells = [row["row"], f"{100 * row['accuracy_mean']:.1f}%{deviation}"]
-            cells += [_difference(row, "to_vanilla"), f"{row['nll_mean']:.3f}", _nats(row)]
+            cells += [_difference(row, "to_vanilla"), f"{row['nll_mean']:.3f}"]
+            cells.append(_difference(row, "nll_to_vanilla", "{:+.3f}".format))
         if with_co_tuning:
             cells.append(_difference(row, "to_co_tuning"))
         if row["diverged"]:
@@ -113,20 +116,15 @@ def _accuracies(rows: pd.DataFrame, with_co_tuning: bool = False) -> str:
     return table(header + ["To co-tuning"] * with_co_tuning, lines)
 
 
-def _difference(row: "pd.Series[float]", name: str) -> str:
+def _difference(
+    row: "pd.Series[float]", name: str, written: Callable[[float], str] = points
+) -> str:
     if pd.isna(row[name]):
         return ""
     if pd.isna(row[f"{name}_low"]):
-        return points(row[name])
-    low, high = points(row[f"{name}_low"]), points(row[f"{name}_high"])
-    return f"{points(row[name])} ({low} to {high})"
-
-
-def _nats(row: "pd.Series[float]") -> str:
-    if pd.isna(row.get("nll_to_vanilla")):
-        return ""
-    mean, low, high = (row[f"nll_to_vanilla{end}"] for end in ("", "_low", "_high"))
-    return f"{mean:+.3f}" + (f" ({low:+.3f} to {high:+.3f})" if pd.notna(low) else "")
+        return written(row[name])
+    low, high = written(row[f"{name}_low"]), written(row[f"{name}_high"])
+    return f"{written(row[name])} ({low} to {high})"
 
 
 def _costs(steps: pd.DataFrame) -> str:

@@ -13,7 +13,8 @@ def stratified_folds(
     """Indices of the samples to learn from and of those held out, each sample held out once.
 
     The samples of each class are dealt out in a random order. A class of one sample is never
-    held out, so that every class can be learned in every fold.
+    held out, so that every class can be learned in every fold; a fold that holds out nothing is
+    left out.
     """
     generator = torch.Generator().manual_seed(seed)
     fold = torch.full_like(labels, -1)
@@ -25,4 +26,16 @@ def stratified_folds(
             dealt += len(order)
     for number in range(folds):
         held_out = fold == number
-        yield torch.nonzero(~held_out)[:, 0], torch.nonzero(held_out)[:, 0]
+        if held_out.any():
+            yield torch.nonzero(~held_out)[:, 0], torch.nonzero(held_out)[:, 0]
+
+
+def can_be_held_out(labels: Int[Tensor, " batch"]) -> bool:
+    """Whether some class has a second sample, so that one can be held out."""
+    return int(labels.bincount().max()) >= 2
+
+
+def require_held_out(labels: Int[Tensor, " batch"]) -> None:
+    """ValueError where no sample can be held out."""
+    if not can_be_held_out(labels):
+        raise ValueError("a sample of some class must be held out; every class has one only")

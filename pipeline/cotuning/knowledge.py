@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pipeline.cotuning.folds import stratified_folds
+from pipeline.cotuning.folds import require_held_out, stratified_folds
 from pipeline.cotuning.relationship import Direction, direct_relationship
 from pipeline.cotuning.reverse import fit_reverse_classifier_by_likelihood, relearned
 
@@ -101,12 +101,9 @@ def cross_validated_knowledge(
     Raises:
         ValueError: no class has two samples.
     """
-    if not can_be_held_out(labels):
-        raise ValueError("a sample of some class must be held out; every class has one only")
+    require_held_out(labels)
     nats, right, likelihoods = [], [], []
     for kept, held_out in stratified_folds(labels, folds):
-        if len(held_out) == 0:
-            continue
         relationship = learn(probabilities[kept], labels[kept])
         marginal = probabilities[kept].double().mean(dim=0)
         seen, truth = probabilities[held_out], labels[held_out].long()
@@ -121,11 +118,6 @@ def cross_validated_knowledge(
         accuracy=float(torch.cat(right).mean()),
         log_likelihood=float(torch.cat(likelihoods).mean()),
     )
-
-
-def can_be_held_out(labels: Int[Tensor, " batch"]) -> bool:
-    """Whether some class has a second sample, so that one can be held out."""
-    return int(labels.bincount().max()) >= 2
 
 
 def direct_learner(target_classes: int, pseudo_samples: float) -> Learner:

@@ -14,14 +14,12 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from pipeline.cotuning.calibration import TemperatureFit, fit_temperature
-from pipeline.cotuning.folds import stratified_folds
+from pipeline.cotuning.folds import require_held_out, stratified_folds
 
 INVERSE_REGULARIZATIONS = (
     *(1e4, 3e3, 1e3, 3e2, 1e2, 3e1, 1e1, 3.0, 1.0),
     *(3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4),
 )
-
-
 PATIENCE = 3  # values of C on which the likelihood must fall for the search to end
 RELATIVE_RANK = 1e-9  # of the largest singular value; directions below it carry no sample
 
@@ -119,11 +117,10 @@ def fit_reverse_classifier_by_likelihood(
             are fewer than two classes.
     """
     require_every_class(labels, target_classes)
+    require_held_out(labels)
     x, basis = _coordinates(probabilities)
     y = labels.long().numpy()
-    parts = [(kept, out) for kept, out in stratified_folds(labels, folds) if len(out)]
-    if not parts:
-        raise ValueError("a sample of some class must be held out; every class has one only")
+    parts = list(stratified_folds(labels, folds))
     truth = torch.cat([labels[out] for _, out in parts])
     found: dict[float, tuple[TemperatureFit, Tensor]] = {}
     with _one_quiet_thread():

@@ -70,16 +70,13 @@ def fetch_photographs(destination: Path) -> bool:
     with _package("tuxpaint-stamps-default", "usr/share/tuxpaint/stamps") as folder:
         if folder is None:
             return False
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=destination.parent) as temporary:
-            whole = Path(temporary) / destination.name
+        with _whole_folder(destination) as whole:
             for name, stamps in PHOTOGRAPHS.items():
                 (whole / name).mkdir(parents=True)
                 for path in sorted((folder / stamps).rglob("*.png")):
                     if not path.stem.endswith("_mirror"):
                         below = path.relative_to(folder / stamps)
                         shutil.copyfile(path, whole / name / "-".join(below.parts))
-            whole.rename(destination)
     return True
 
 
@@ -101,12 +98,19 @@ def fetch_drawings(destination: Path) -> bool:
     ):
         if font is None or listing is None:
             return False
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=destination.parent) as temporary:
-            whole = Path(temporary) / destination.name
+        with _whole_folder(destination) as whole:
             draw_emoji(font, listing, whole)
-            whole.rename(destination)
     return True
+
+
+@contextmanager
+def _whole_folder(destination: Path) -> Iterator[Path]:
+    """A path to make a folder at; it appears as `destination` if the block succeeds."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=destination.parent) as temporary:
+        whole = Path(temporary) / destination.name
+        yield whole
+        whole.rename(destination)
 
 
 @contextmanager

@@ -49,6 +49,11 @@ SOURCE_PARTS = (CO_TUNING, LWF, POSTERIOR)
 PARTS = (*SOURCE_PARTS, *(name.replace("_", "-") for name in Peers.model_fields))
 
 
+def teaches_source_head(method: str) -> bool:
+    """Whether a part of the method does."""
+    return not set(SOURCE_PARTS).isdisjoint(method.split("+"))
+
+
 def _known_method(name: str) -> str:
     parts = name.split("+")
     if name != BASELINE and not (set(parts) <= set(PARTS) and len(set(parts)) == len(parts)):

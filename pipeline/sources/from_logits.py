@@ -15,11 +15,11 @@ from pipeline.cotuning.calibration import (
     fit_target_likelihood_temperature,
     fit_temperature,
 )
+from pipeline.cotuning.folds import can_be_held_out
 from pipeline.cotuning.knowledge import (
     RELEARNED_SAMPLES,
     Knowledge,
     Learner,
-    can_be_held_out,
     choose_way,
     cross_validated_knowledge,
     direct_learner,

@@ -3,9 +3,8 @@
 import logging
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from layouts import draw
 
 from pipeline.params import Params
 from stages import extract_logits, prepare_data
@@ -19,12 +18,8 @@ def test_preparing_and_extraction_warn_of_images_far_below_the_published_size(
     size: int,
     count: int,
 ) -> None:
-    generator = np.random.default_rng(0)
     for index in range(8):
-        path = project / "photos" / "ab"[index % 2] / f"{index}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(generator.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(path)
-    (project / "dvc.yaml").touch()
+        draw(project / "photos" / "ab"[index % 2] / f"{index}.jpg", index % 2)
     monkeypatch.chdir(project)
     data = {"source": "image-folder", "root": "photos", "stored_size": size, "images_per_class": 2}
     params = Params.model_validate({"source_model": {"input_size": size}, "prepare_data": data})

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from layouts import draw
 
 from pipeline.artifacts import Store
 from pipeline.common.errors import UserError
@@ -15,12 +14,8 @@ from stages import evaluate, prepare_data, report
 def test_what_needs_test_images_says_that_there_are_none(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    generator = np.random.default_rng(0)
     for index in range(8):
-        path = project / "photos" / "ab"[index % 2] / f"{index}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(generator.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(path)
-    (project / "dvc.yaml").touch()
+        draw(project / "photos" / "ab"[index % 2] / f"{index}.jpg", index % 2)
     monkeypatch.chdir(project)
     data = {"source": "image-folder", "root": "photos", "stored_size": 16}
     data |= {"images_per_class": None, "test_fraction": 0}
