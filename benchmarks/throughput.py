@@ -20,7 +20,8 @@ from pipeline.datasets.batches import ImageSet, Preprocessing, evaluation_batche
 from pipeline.params.sections import Training
 from pipeline.sources.models import SourceModel, load_source_model
 from pipeline.training.compute import Compute, resolve_compute
-from pipeline.training.fit import Data, fit
+from pipeline.training.data import Data
+from pipeline.training.fit import fit
 from pipeline.training.inference import predict
 from pipeline.training.methods import new_model
 

@@ -16,6 +16,8 @@ from torch import Tensor
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_aside
 from pipeline.datasets.batches import ImageSet
+from pipeline.search.choice import Gain
+from pipeline.search.evidence import Difference
 
 
 @dataclass(frozen=True)
@@ -79,18 +81,18 @@ class Best:
     """What tune chose, or passed on.
 
     Attributes:
-        source_weight: lambda >= 0.
+        source_weight: lambda > 0, the best of Co-Tuning, whether or not it beats vanilla.
         temperature: T > 0 of the source model.
         trials: finished trials behind the choice; 0 where params.yaml's values were passed on.
-        validation_nll, vanilla_validation_nll: of the winner and of weight 0, in nats; None
-            where no trial ran.
+        gain: over vanilla on held-out images; None where no trial ran, as also recommended.
+        recommended: the method that the evidence speaks for, co-tuning or vanilla.
     """
 
     source_weight: float
     temperature: float
-    trials: int
-    validation_nll: float | None
-    vanilla_validation_nll: float | None
+    trials: int = 0
+    gain: Gain | None = None
+    recommended: str | None = None
 
 
 class Store:
@@ -183,7 +185,10 @@ class Store:
         write_json(self.folder("calibrate") / "calibration.json", asdict(calibration))
 
     def load_best(self) -> Best:
-        return Best(**read_json(self.require("tune", "best.json")))
+        values = read_json(self.require("tune", "best.json"))
+        if (found := values.pop("gain")) is not None:
+            found = Gain(**{name: Difference(**given) for name, given in found.items()})
+        return Best(**values, gain=found)
 
     def save_best(self, best: Best) -> None:
         write_json(self.folder("tune") / "best.json", asdict(best))

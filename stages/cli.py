@@ -1,11 +1,11 @@
 """The `cot` command: the only door to the stages, which it imports when they are called."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline.common.processes import CORES
 from stages.running import guard, run_stage
 
 app = typer.Typer(
@@ -44,9 +44,13 @@ Method = Annotated[
 CellWorkers = Annotated[
     int, typer.Option(min=1, help="Processes that run cells; the numbers do not depend on it.")
 ]
-CORES = os.cpu_count() or 1
 Workers = Annotated[
-    int, typer.Option(min=1, help="Processes that run trials; more than 1 is not repeatable.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes that run trials; without it as many as cores, on a GPU one.",
+        show_default=False,
+    ),
 ]
 SharedStorage = Annotated[
     str | None,
@@ -83,10 +87,10 @@ def calibrate(override: Override = None, overlay: Overlay = None) -> None:
 def tune(
     override: Override = None,
     overlay: Overlay = None,
-    workers: Workers = 1,
+    workers: Workers = None,
     storage: SharedStorage = None,
 ) -> None:
-    """Search for the source weight and the temperature on the validation split."""
+    """Search for the source weight and the temperature, on folds; is vanilla better?"""
     run_stage("tune", override, overlay, workers=workers, storage=storage)
 
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -15,11 +14,12 @@ from pipeline.cotuning.diagnostics import class_means, source_head_divergence
 from pipeline.datasets.batches import Preprocessing, evaluation_batches
 from pipeline.params import Params
 from pipeline.report.figures import confusion_matrix, save_figure
-from pipeline.report.metrics import bootstrap_intervals, classification_metrics, predictions_table
+from pipeline.report.metrics import bootstrap_intervals
 from pipeline.sources.models import load_source_model
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import resolve_compute
-from pipeline.training.inference import predict, predict_crops
+from pipeline.training.inference import predict
+from pipeline.training.judge import Judgement, judge
 from pipeline.training.methods import new_model
 
 
@@ -52,12 +52,10 @@ def run(params: Params, method: str) -> None:
             outputs=folder,
             method=method,
         ) as run,
-        progress(f"evaluate {method}", len(test) + len(validation)) as advance,
+        progress(f"evaluate {method}", len(test) + 2 * len(validation)) as advance,
     ):
         preprocessing = Preprocessing(params.source_model.input_size, source.mean, source.std)
-        logits = predict_crops(
-            model.deploy(), test, preprocessing, section.crops, section.batch_size, compute, advance
-        )
+        judged = judge(model.deploy(), prepared, preprocessing, section, compute, advance)
         batches = evaluation_batches(validation, preprocessing, section.batch_size, compute.device)
         after = SplitLogits(
             *predict(model.source_network(), batches, compute, advance),
@@ -65,25 +63,22 @@ def run(params: Params, method: str) -> None:
         )
         source_head = distances(before, after, relationship, prepared.classes)
         write_json(folder / "source_head.json", source_head)
-        # The mean ranks as the sum does, and is as sure of itself as a single crop.
-        predictions = predictions_table(logits / section.crops, prepared.samples("test"))
-        metrics = judge(
-            predictions, prepared.classes, section.bootstrap_resamples, params.seed, folder
-        )
+        metrics = save(judged, prepared.classes, section.bootstrap_resamples, params.seed, folder)
         divergences = {
             f"source_head_kl_{name}": found["mean"] for name, found in source_head.items()
         }
         run.log_metrics(metrics | divergences)
 
 
-def judge(
-    predictions: pd.DataFrame, classes: list[str], resamples: int, seed: int, folder: Path
+def save(
+    judged: Judgement, classes: list[str], resamples: int, seed: int, folder: Path
 ) -> dict[str, float]:
-    """The metrics of test predictions, which are saved with their intervals and the confusions."""
-    metrics = classification_metrics(predictions, len(classes))
+    """The metrics of the test predictions, which are saved with their intervals and confusions."""
+    predictions, metrics = judged.predictions, judged.metrics(len(classes))
     intervals = bootstrap_intervals(predictions, len(classes), resamples, seed)
     write_csv(folder / "predictions.csv", predictions)
-    write_json(folder / "metrics.json", metrics | {"intervals": intervals})
+    at_bound = {"own_temperature_at_bound": judged.temperature.at_bound}
+    write_json(folder / "metrics.json", metrics | at_bound | {"intervals": intervals})
     found = predictions["label"].to_numpy(), predictions["prediction"].to_numpy()
     save_figure(confusion_matrix(*found, classes), folder / "confusion_matrix.png")
     return metrics

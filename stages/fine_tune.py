@@ -16,8 +16,9 @@ from pipeline.params.sections import Training
 from pipeline.sources.models import load_source_model
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import resolve_compute
+from pipeline.training.data import Data
 from pipeline.training.distributed import Processes, joined_processes
-from pipeline.training.fit import Data, FitResult, fit
+from pipeline.training.fit import FitResult, fit
 from pipeline.training.methods import (
     TRAINING_CODE,
     SourceLabels,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.artifacts import Best, Store, read_json, write_csv
+from pipeline.artifacts import Store, read_json, write_csv
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_aside
 from pipeline.common.project import project_root
@@ -18,7 +18,8 @@ from pipeline.report.class_gains import class_gains
 from pipeline.report.figures import method_comparison, save_figure, training_curves
 from pipeline.report.metrics import PairedDifference, comparison_table, paired_difference
 from pipeline.report.results import Results
-from pipeline.report.text import render_report, verdict
+from pipeline.report.text import render_report
+from pipeline.report.text_answer import verdict
 from pipeline.tracking.runs import StageRun, stage_run
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ def gather(store: Store, params: Params, pictures: set[str]) -> Results:
             dtype={"class": str, "category": str},
             na_filter=False,
         ),
-        gains=gains_of_classes(predictions, best, classes, diagnostics, params),
+        gains=gains_of_classes(predictions, classes, diagnostics, params),
         source_heads={
             method: read_json(store.require("evaluate", method, "source_head.json"))
             for method in methods
@@ -148,13 +149,12 @@ def differences_to_baseline(
 
 def gains_of_classes(
     predictions: Mapping[str, pd.DataFrame],
-    best: Best,
     classes: list[str],
     diagnostics: Mapping[str, Any],
     params: Params,
 ) -> pd.DataFrame:
-    """Of co-tuning over vanilla; empty where one of them is missing or both are the same."""
-    if best.source_weight == 0 or not {BASELINE, "co-tuning"} <= predictions.keys():
+    """Of co-tuning over vanilla; empty where one of them is missing."""
+    if not {BASELINE, "co-tuning"} <= predictions.keys():
         return pd.DataFrame()
     return class_gains(
         predictions[BASELINE],

@@ -1,6 +1,7 @@
-"""Search for the source weight and the temperature with the best validation likelihood."""
+"""Search for source weight and temperature, and say whether Co-Tuning beats vanilla by them."""
 
 import logging
+from dataclasses import replace
 
 import optuna
 import torch
@@ -8,39 +9,43 @@ from optuna.trial import Trial
 
 from pipeline.artifacts import Best, Store, write_csv
 from pipeline.common.errors import UserError
-from pipeline.common.processes import run_in_processes
+from pipeline.common.processes import CORES, run_in_processes
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.common.resume import resume_key
-from pipeline.cotuning.objectives import Objective, co_tuning, compose, vanilla
 from pipeline.params import Params
-from pipeline.params.sections import Tune
-from pipeline.report.figures import save_figure, tune_trials
+from pipeline.params.methods import BASELINE, CO_TUNING
+from pipeline.report.figures import save_figure
+from pipeline.report.trials_figure import tune_trials
+from pipeline.search.choice import beats_vanilla, choose, gain
+from pipeline.search.evidence import Evidence, HeldOut, evidence_of, latest_loss
 from pipeline.search.shared_trials import SharedTrials
 from pipeline.search.storage import losses_explained
 from pipeline.search.study import (
     SearchSpace,
     StudyPlace,
+    candidates,
     finished_trials,
+    is_given,
     join_study,
+    keep_evidence,
     open_study,
     trials_table,
     work_off,
 )
-from pipeline.sources.from_logits import learn_relationship
 from pipeline.sources.models import load_source_model
 from pipeline.tracking.runs import StageRun, join_run, stage_run
 from pipeline.training.compute import resolve_compute
-from pipeline.training.fit import DivergedError, Record, fit
-from pipeline.training.methods import TRAINING_CODE, new_model, training_data
-from pipeline.training.schedule import training_length
+from pipeline.training.fit import DivergedError
+from pipeline.training.folds import FoldTrainer
+from pipeline.training.methods import TRAINING_CODE
 
 SEARCH_CODE = (*TRAINING_CODE, "search/*.py")
 
 log = logging.getLogger(__name__)
 
 
-def run(params: Params, workers: int = 1, storage: str | None = None) -> None:
+def run(params: Params, workers: int | None = None, storage: str | None = None) -> None:
     store = Store(project_root())
     section = params.tune
     temperature = store.load_calibration().temperature
@@ -51,89 +56,79 @@ def run(params: Params, workers: int = 1, storage: str | None = None) -> None:
         store.require("calibrate", "calibration.json"),
     ]
     folder = store.folder("tune")
-    place = _place(store, resume_key(_steering(params), inputs, SEARCH_CODE), storage)
+    steering = _steering(params)
+    folds = store.work_folder("tune") / f"folds-{resume_key(steering, inputs, TRAINING_CODE)}"
+    searched = steering | section.model_dump(exclude={"trials"})
+    place = _place(store, resume_key(searched, inputs, SEARCH_CODE), storage)
     study = open_study(place, params.seed)
     with stage_run(store.root, "tune", section.model_dump(), inputs, folder) as run:
         if section.trials:
-            _run_workers(params, place, run, workers)
+            _run_workers(params, place, run, workers, str(folds))
         table = trials_table(study, temperature)
-        best = _choose(study, section, temperature)
+        best = _choose(study, params, temperature)
         store.save_best(best)
         write_csv(folder / "trials.csv", table)
-        save_figure(tune_trials(table), folder / "trials.png")
-        run.log_metrics(
-            {
-                "source_weight": best.source_weight,
-                "temperature": best.temperature,
-                "validation_nll": best.validation_nll,
-                "vanilla_validation_nll": best.vanilla_validation_nll,
-            }
-        )
+        save_figure(tune_trials(table, best.source_weight), folder / "trials.png")
+        run.log_metrics({"source_weight": best.source_weight, "temperature": best.temperature})
+        if best.gain:
+            run.log_metrics(
+                {
+                    "log_likelihood_gain": best.gain.log_likelihood.mean,
+                    "accuracy_gain": best.gain.accuracy.mean,
+                }
+            )
 
 
 class TrialRunner:
-    """One trial: the relationship at its temperature, then a training run at its weight.
+    """One trial: a candidate trained on fold after fold until all are judged, or it is pruned.
 
-    The source model and the images are loaded once for all trials of a process, and the source
-    logits of extract-logits serve every temperature.
+    The source model and the images are loaded once for all trials of a process.
     """
 
-    def __init__(self, params: Params, run: StageRun) -> None:
+    def __init__(self, params: Params, run: StageRun, folds: str) -> None:
         store = Store(project_root())
         self.params, self.run = params, run
-        self.compute = resolve_compute(params.compute.device, params.compute.precision)
-        self.prepared = store.load_prepared()
-        self.logits = store.load_logits()
-        self.temperature = store.load_calibration().temperature
-        self.source = load_source_model(**params.source_model.model_dump())
-        self.data = training_data(self.prepared, self.source, params.source_model.input_size)
+        self.trainer = FoldTrainer(
+            params,
+            store.load_prepared(),
+            load_source_model(**params.source_model.model_dump()),
+            store.load_logits(),
+            store.load_calibration().temperature,
+            resolve_compute(params.compute.device, params.compute.precision),
+            store.root / folds,
+        )
 
     def __call__(self, trial: Trial) -> float:
         source_weight, factor = _space(self.params).suggest(trial)
-        classes = len(self.prepared.classes)
-        objective = self.objective(source_weight, self.temperature * factor, classes)
         title = f"trial {trial.number}"
         with self.run.nested(title, trial.params) as run:
-            nll = self.train(trial, objective, classes, run, title)
-        if nll is None:
-            raise optuna.TrialPruned
-        log.info("%s: source weight %.2f, temperature factor %.2f: validation NLL %.4f",
-                 title, source_weight, factor, nll)  # fmt: skip
-        return nll
+            try:
+                found = self.judge(trial, source_weight, factor, run, title)
+            except (DivergedError, optuna.TrialPruned) as stop:
+                log.info("%s: stopped early%s", title, f", {stop}" if str(stop) else "")
+                run.set_tag("stopped_early", "true")
+                raise optuna.TrialPruned from None
+        keep_evidence(trial, found)
+        loss, accuracy = float(found.losses.mean()), float(found.correct.mean())
+        log.info(
+            "%s: source weight %.2f, temperature factor %.2f: held-out NLL %.4f, accuracy %.1f%%",
+            *(title, source_weight, factor, loss, 100 * accuracy),
+        )
+        return loss
 
-    def train(
-        self, trial: Trial, objective: Objective, classes: int, run: StageRun, title: str
-    ) -> float | None:
-        """The validation NLL of the epoch that is kept, None where it was stopped early."""
-        section = self.params.tune
-        epochs = training_length(section, len(self.data.train)).epochs
-
-        def report(record: Record) -> None:
-            epoch = int(record["epoch"])
-            run.log_metrics(record, epoch)
-            trial.report(record["validation_nll"], epoch)
-            if epoch < epochs and trial.should_prune():
-                raise optuna.TrialPruned
-
-        model = new_model(self.source, classes, self.params.seed)
-        try:
-            with progress(title, self.data.images_passed(section)) as advance:
-                result = fit(
-                    model, objective, self.data, section, self.compute, self.params.seed,
-                    on_epoch=report, on_batch=advance,
-                )  # fmt: skip
-        except (DivergedError, optuna.TrialPruned) as stop:
-            log.info("%s: stopped early%s", title, f", {stop}" if str(stop) else "")
-            run.set_tag("stopped_early", "true")
-            return None
-        return result.history[result.kept_epoch - 1]["validation_nll"]
-
-    def objective(self, source_weight: float, temperature: float, classes: int) -> Objective:
-        if source_weight == 0:
-            return vanilla
-        way = self.params.fit_relationship
-        relationship = learn_relationship(self.logits, classes, temperature, way).relationship
-        return compose(co_tuning(relationship.float().to(self.compute.device), source_weight))
+    def judge(
+        self, trial: Trial, source_weight: float, factor: float, run: StageRun, title: str
+    ) -> Evidence:
+        parts: list[HeldOut] = []
+        with progress(title, self.trainer.images_passed()) as advance:
+            for held_out in self.trainer.held_out(source_weight, factor, advance):
+                parts.append(held_out)
+                loss = latest_loss(parts)
+                trial.report(loss, len(parts))
+                run.log_metrics({"held_out_nll": loss}, len(parts))
+                if not is_given(trial) and trial.should_prune():
+                    raise optuna.TrialPruned
+        return evidence_of(parts)
 
 
 def _place(store: Store, key: str, storage: str | None) -> StudyPlace:
@@ -144,43 +139,52 @@ def _place(store: Store, key: str, storage: str | None) -> StudyPlace:
     return StudyPlace(str(folder / f"{key}.log"), "tune", shared=False)
 
 
-def _run_workers(params: Params, place: StudyPlace, run: StageRun, workers: int) -> None:
+def _run_workers(
+    params: Params, place: StudyPlace, run: StageRun, workers: int | None, folds: str
+) -> None:
+    on_cpu = resolve_compute(params.compute.device, params.compute.precision).device.type == "cpu"
+    workers = min(workers or (CORES if on_cpu else 1), params.tune.trials)
     if workers == 1:
-        _work(params, place, run, params.seed)
+        _work(params, place, run, params.seed, folds)
         return
-    arguments = [(params, place, run.run_id, worker, workers) for worker in range(workers)]
+    arguments = [(params, place, run.run_id, worker, workers, folds) for worker in range(workers)]
     run_in_processes(_work_in_process, arguments, "cot stage tune")
 
 
 def _work_in_process(
-    params: Params, place: StudyPlace, run_id: str, worker: int, workers: int
+    params: Params, place: StudyPlace, run_id: str, worker: int, workers: int, folds: str
 ) -> None:
     torch.set_num_threads(max(torch.get_num_threads() // workers, 1))
     run = join_run(project_root(), run_id)
-    _work(params, place, run, params.seed + worker)
+    _work(params, place, run, params.seed + worker, folds)
 
 
-def _work(params: Params, place: StudyPlace, run: StageRun, seed: int) -> None:
+def _work(params: Params, place: StudyPlace, run: StageRun, seed: int, folds: str) -> None:
     shared = SharedTrials(join_study(place, seed))
     with losses_explained("cot stage tune"):
-        work_off(shared, _space(params), TrialRunner(params, run), params.tune.trials)
+        work_off(shared, _space(params), TrialRunner(params, run, folds), params.tune.trials)
 
 
-def _choose(study: optuna.Study, section: Tune, temperature: float) -> Best:
+def _choose(study: optuna.Study, params: Params, temperature: float) -> Best:
+    section = params.tune
+    given = Best(section.source_weight, temperature * section.temperature_factor)
     if section.trials == 0:
-        given = temperature * section.temperature_factor
-        return Best(section.source_weight, given, 0, None, None)
-    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    vanilla = [trial for trial in complete if trial.params["source_weight"] == 0]
-    if not complete:
-        raise UserError("every trial diverged; lower tune.learning_rate")
-    winner = study.best_trial
-    return Best(
-        source_weight=winner.params["source_weight"],
-        temperature=temperature * winner.params["temperature_factor"],
+        return given
+    vanilla, others = candidates(study)
+    if vanilla is None or not others:
+        raise UserError(
+            f"{'Co-Tuning' if vanilla else 'vanilla fine-tuning'} diverged in every trial; lower "
+            f"fine_tune.learning_rate ({params.fine_tune.learning_rate:g})"
+        )
+    chosen = choose(others, section.source_weight, section.temperature_factor)
+    found = gain(vanilla, chosen)
+    return replace(
+        given,
+        source_weight=chosen.source_weight,
+        temperature=temperature * chosen.temperature_factor,
         trials=finished_trials(study),
-        validation_nll=winner.value,
-        vanilla_validation_nll=vanilla[0].value if vanilla else None,
+        gain=found,
+        recommended=CO_TUNING if beats_vanilla(found) else BASELINE,
     )
 
 
@@ -195,8 +199,11 @@ def _space(params: Params) -> SearchSpace:
 
 
 def _steering(params: Params) -> dict[str, object]:
-    """Everything but the number of trials, so that a search can be made longer."""
-    section = params.model_dump(mode="json", include={"seed", "compute", "source_model", "tune"})
-    section["tune"].pop("trials")
+    """Everything that a candidate's training on a fold depends on."""
+    steering = params.model_dump(
+        mode="json", include={"seed", "compute", "source_model", "fine_tune"}
+    )
+    for name in ("methods", "peers"):
+        del steering["fine_tune"][name]
     way = params.fit_relationship.model_dump(exclude={"top_categories"})
-    return section | way
+    return steering | way | {"folds": params.tune.folds}

@@ -19,7 +19,7 @@ COLOURS = {"brick": (200, 60, 40), "grass": (60, 160, 50), "night sky": (20, 20,
 SMALL = {
     "source_model": {"input_size": 32},
     "prepare_data": {"root": "photos", "stored_size": 36, "images_per_class": 13},
-    "tune": {"trials": 2, "epochs": 1, "batch_size": 8},
+    "tune": {"trials": 2, "folds": 2},
     "fine_tune": {"epochs": 10, "batch_size": 8},
     "evaluate": {"bootstrap_resamples": 100, "crops": 10},
     "report": {"bootstrap_resamples": 100},
@@ -132,7 +132,7 @@ def test_a_second_run_has_nothing_to_do(finished):
     [
         ("fine_tune", {"learning_rate": 0.002}, "fine-tune"),
         ("evaluate", {"batch_size": 17}, "evaluate"),
-        ("tune", {"epochs": 2}, "tune"),
+        ("tune", {"folds": 3}, "tune"),
         ("fit_relationship", {"top_categories": 4}, "fit-relationship"),
         ("calibrate", {"method": "fixed"}, "calibrate"),
     ],

@@ -38,6 +38,7 @@ STAGES = [(folder, stage) for folder, stages in PIPELINES.items() for stage in s
 WITHOUT_NUMBERS = (
     *("pipeline.artifacts", "pipeline.common", "pipeline.params", "pipeline.tracking"),
     "pipeline.report.figures",
+    "pipeline.report.trials_figure",
 )
 
 

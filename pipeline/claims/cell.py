@@ -6,17 +6,15 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.artifacts import Prepared
 from pipeline.claims.pool import Pool
 from pipeline.claims.source_labels import source_labels
-from pipeline.cotuning.model import CoTuningModel
 from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings, Rate
-from pipeline.params.sections import Evaluate, Training
-from pipeline.report.metrics import classification_metrics, predictions_table
+from pipeline.params.sections import Training
 from pipeline.training.compute import Compute
-from pipeline.training.fit import Data, DivergedError, FitResult, fit
-from pipeline.training.inference import predict_crops
+from pipeline.training.data import Data
+from pipeline.training.fit import DivergedError, FitResult, fit
+from pipeline.training.judge import judge
 from pipeline.training.methods import (
     compose_method,
     new_model,
@@ -77,8 +75,8 @@ def run_cell(cell: Cell, pool: Pool, params: Params, compute: Compute) -> Result
 
     Returns:
         The cell's columns and those of its source labels; of the kept epoch validation_nll
-        (nats) and validation_accuracy; for a tested cell accuracy, mean_class_accuracy, nll
-        (nats) and ece on the test images; training_seconds. Without numbers where the training
+        (nats) and validation_accuracy; for a tested cell the metrics of Judgement on
+        the test images; training_seconds. Without numbers where the training
         diverged.
     """
     sample = pool.draw(cell.rate.images_per_class, params.prepare_data.val_fraction, cell.seed)
@@ -104,7 +102,8 @@ def run_cell(cell: Cell, pool: Pool, params: Params, compute: Compute) -> Result
     result |= _kept(fitted)
     if cell.tested:
         model.load_state_dict(fitted.state)
-        result |= _judge(model, sample, data, params.evaluate, compute)
+        judged = judge(model.deploy(), sample, data.preprocessing, params.evaluate, compute)
+        result |= judged.metrics(len(sample.classes))
     return result
 
 
@@ -124,14 +123,3 @@ def training_of(cell: Cell, training: Training, data: Data) -> Training:
 def _kept(fitted: FitResult) -> Result:
     record = fitted.history[fitted.kept_epoch - 1]
     return {name: record[name] for name in ("validation_nll", "validation_accuracy")}
-
-
-def _judge(
-    model: CoTuningModel, sample: Prepared, data: Data, section: Evaluate, compute: Compute
-) -> Result:
-    test = sample.split("test")
-    logits = predict_crops(
-        model.deploy(), test, data.preprocessing, section.crops, section.batch_size, compute
-    )
-    predictions = predictions_table(logits / section.crops, sample.samples("test"))
-    return dict(classification_metrics(predictions, len(sample.classes)))

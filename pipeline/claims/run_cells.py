@@ -135,8 +135,6 @@ def _work(
     storage: str | None,
     run: Run,
 ) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("pipeline").setLevel(logging.INFO)
     torch.set_num_threads(1)
     compute = resolve_compute(params.compute.device, params.compute.precision)
     worker = Worker(root, params, stage, folder, load_pool(Store(root), params), compute, run)

@@ -17,19 +17,21 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
     """A row a sampling rate and row of the table, over the seeds.
 
     Args:
-        cells: columns images_per_class, row, seed, accuracy and nll (empty where the training
-            diverged). A rate's rows have the same seeds.
+        cells: columns images_per_class, row, seed, accuracy, nll and calibrated_nll (empty where
+            the training diverged). A rate's rows have the same seeds.
 
     Returns:
         Columns images_per_class, row, seeds, diverged, accuracy_mean, accuracy_sd (over seeds),
-        nll_mean, and the paired differences in accuracy to vanilla and to co-tuning: to_vanilla,
-        to_vanilla_low, to_vanilla_high (95%, Student's t over seeds), and likewise to_co_tuning;
-        nll_to_vanilla likewise, in nats.
+        nll_mean, calibrated_nll_mean, and the paired differences in accuracy to vanilla and to
+        co-tuning: to_vanilla, to_vanilla_low, to_vanilla_high (95%, Student's t over seeds), and
+        likewise to_co_tuning; nll_to_vanilla and calibrated_nll_to_vanilla likewise, in nats.
         Differences are empty without a partner, intervals with fewer than two seeds.
     """
     groups = cells.groupby(["images_per_class", "row"], sort=False)
-    accuracy = {key: group.set_index("seed")["accuracy"] for key, group in groups}
-    nll = {key: group.set_index("seed")["nll"] for key, group in groups}
+    accuracy, nll, calibrated = (
+        {key: group.set_index("seed")[name] for key, group in groups}
+        for name in ("accuracy", "nll", "calibrated_nll")
+    )
     rows = []
     for (rate, row), group in groups:
         summary = {
@@ -40,11 +42,13 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
             "accuracy_mean": group["accuracy"].mean(),
             "accuracy_sd": group["accuracy"].std(ddof=1),
             "nll_mean": group["nll"].mean(),
+            "calibrated_nll_mean": group["calibrated_nll"].mean(),
         }
         for name, measure, other in (
             ("to_vanilla", accuracy, BASELINE),
             ("to_co_tuning", accuracy, CO_TUNING),
             ("nll_to_vanilla", nll, BASELINE),
+            ("calibrated_nll_to_vanilla", calibrated, BASELINE),
         ):
             summary |= {name: None, f"{name}_low": None, f"{name}_high": None}
             if row != other and (rate, other) in measure:
@@ -89,7 +93,8 @@ def render(
 
 EXPLANATION = (
     "Accuracy on the test images: mean and standard deviation over seeds. Differences are paired "
-    "by seed, with their 95% interval (Student's t): accuracy in percentage points, NLL in nats."
+    "by seed, with their 95% interval (Student's t): accuracy in percentage points, NLL in nats. "
+    "Calibrated: at each model's own temperature, fitted on its validation images."
 )
 COST = (
     "One training step and one pass at inference, on one batch; all methods in turns. Ratios to "
@@ -99,15 +104,17 @@ COST = (
 
 def _accuracies(rows: pd.DataFrame, with_co_tuning: bool = False) -> str:
     header = ["", "Accuracy", "To vanilla", "NLL (nats)", "NLL to vanilla"]
+    header.append("Calibrated NLL to vanilla")
     lines = []
     for _, row in rows.iterrows():
         deviation = f" ± {100 * row['accuracy_sd']:.1f}" if pd.notna(row["accuracy_sd"]) else ""
         if row["diverged"] == row["seeds"]:
-            cells = [row["row"], "", "", "", ""]
+            cells = [row["row"], *[""] * (len(header) - 1)]
         else:
             cells = [row["row"], f"{100 * row['accuracy_mean']:.1f}%{deviation}"]
             cells += [_difference(row, "to_vanilla"), f"{row['nll_mean']:.3f}"]
-            cells.append(_difference(row, "nll_to_vanilla", "{:+.3f}".format))
+            for name in ("nll_to_vanilla", "calibrated_nll_to_vanilla"):
+                cells.append(_difference(row, name, "{:+.3f}".format))
         if with_co_tuning:
             cells.append(_difference(row, "to_co_tuning"))
         if row["diverged"]:

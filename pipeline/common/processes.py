@@ -1,5 +1,6 @@
 """Several processes that work at the same thing, and what tells one of them from others."""
 
+import logging
 import multiprocessing
 import os
 import socket
@@ -11,6 +12,8 @@ from typing import Any
 import psutil
 
 from pipeline.common.errors import UserError
+
+CORES = os.cpu_count() or 1
 
 
 def run_in_processes(
@@ -39,6 +42,9 @@ def run_in_processes(
 
 
 def _call(work: Callable[..., None], *given: Any) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for package in ("pipeline", "stages"):
+        logging.getLogger(package).setLevel(logging.INFO)
     try:
         work(*given)
     except UserError as error:

@@ -33,9 +33,14 @@ class ImageSet(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def part(self, places: slice) -> "ImageSet":
-        """Some of these images, in their order."""
+    def part(self, places: slice | Tensor) -> "ImageSet":
+        """Some of these images, in their order or that of the indices."""
         return ImageSet(self.images, self.rows[places], self.labels[places])
+
+    def followed_by(self, other: "ImageSet") -> "ImageSet":
+        """These images, then other ones of the same stored images."""
+        both = ((self.rows, other.rows), (self.labels, other.labels))
+        return ImageSet(self.images, *map(np.concatenate, both))
 
     def __getitem__(self, index: list[int]) -> tuple[Tensor, Tensor]:
         images = torch.from_numpy(self.images[self.rows[index]])

@@ -92,20 +92,31 @@ class Training(Section):
         return self
 
 
-class Tune(Training):
-    """The search over the source weight and the temperature, and how a trial is trained.
+class Tune(Section):
+    """The search over the source weight and the temperature, on folds.
 
-    `source_weight` and `temperature_factor` (of the calibrated temperature) are the first
-    co-tuning trial, and what is passed on with `trials: 0`.
+    `source_weight` and `temperature_factor` (of the calibrated temperature) are the default: the
+    first Co-Tuning trial, what is passed on with `trials: 0`, and what another candidate must
+    clearly beat. The images of training and validation are dealt out into `folds`, anew in each of
+    the `repeats`.
     """
 
     trials: Annotated[int, Field(ge=0)] = 0
-    source_weight: NonNegative = 2.3
+    folds: Annotated[int, Field(ge=2)] = 5
+    repeats: Count = 1
+    source_weight: Positive = 2.3
     temperature_factor: Positive = 1.0
     max_source_weight: Positive = 5.0
     max_temperature_factor: Annotated[float, Field(gt=1)] = 2.0
-    epochs: Count | None = 30
-    step_at: tuple[Count, ...] = Field(default=(20,), strict=False)
+
+    @model_validator(mode="after")
+    def _vanilla_has_a_rival(self) -> "Tune":
+        if self.trials == 1:
+            raise ValueError(
+                "trials 1 would train vanilla alone; give 2 or more, the second with the given "
+                "source_weight, or 0 to search nothing"
+            )
+        return self
 
     @model_validator(mode="after")
     def _start_lies_in_the_search_space(self) -> "Tune":

@@ -10,5 +10,7 @@ __all__ = [
     "metrics",
     "results",
     "text",
+    "text_answer",
     "text_seeing_why",
+    "trials_figure",
 ]

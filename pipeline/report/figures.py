@@ -54,7 +54,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 def reliability_diagram(before: ReliabilityCurve, after: ReliabilityCurve) -> Figure:
     """Accuracy against confidence; a point's area is its bin's share of the samples."""
     labels = "confidence (area of a point: share of the images)", "accuracy"
-    figure, axes = _figure(5.4, 5.6, "Reliability", *labels)
+    figure, axes = new_figure(5.4, 5.6, "Reliability", *labels)
     axes.plot([0, 1], [0, 1], color="#aaaaaa", linewidth=1, linestyle="--", label="calibrated")
     for curve, name, colour in (before, "before, T = 1", GREY), (after, "after", BLUE):
         label = f"{name}: ECE {expected_calibration_error(curve):.3f}"
@@ -79,13 +79,13 @@ def relationship_heat_map(
     height, width = min(0.22 * len(classes) + 0.6, 11.0), min(0.22 * len(columns) + 1.6, 11.0)
     title = "Relationship: p(source category | target class)"
     size = width + 2.6, height + 2.4
-    figure, axes = _figure(*size, title, "source category", "target class")
+    figure, axes = new_figure(*size, title, "source category", "target class")
     shown = relationship[:, columns]
     image = axes.imshow(shown, aspect="auto", cmap="Blues", norm=PowerNorm(0.5, 0))
     _name_ticks(axes.yaxis, short_names(classes), height)
     short = short_names(categories)
     _name_ticks(axes.xaxis, [short[column] for column in columns], width)
-    _colour_bar(figure, axes, image, "probability")
+    colour_bar(figure, axes, image, "probability")
     return figure
 
 
@@ -103,7 +103,7 @@ def confusion_matrix(
     totals = table.sum(axis=1, keepdims=True)
     shares = np.ma.masked_invalid(np.divide(table, totals, where=totals > 0, out=table * np.nan))
     side = min(max(0.42 * count, 2.4), 7.0)
-    figure, axes = _figure(side + 2.2, side + 1.8, title, "predicted class", "true class")
+    figure, axes = new_figure(side + 2.2, side + 1.8, title, "predicted class", "true class")
     image = axes.imshow(shares, aspect="auto", cmap="Blues", norm=PowerNorm(0.6, 0, 1))
     if count <= LABELLED_CLASSES:
         _name_ticks(axes.yaxis, short_names(classes), side)
@@ -114,7 +114,7 @@ def confusion_matrix(
             text = f"{100 * share:.0f}" if share > 0.005 else ""
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     axes.grid(visible=False)
-    _colour_bar(figure, axes, image, "share of the true class")
+    colour_bar(figure, axes, image, "share of the true class")
     return figure
 
 
@@ -152,7 +152,7 @@ def method_comparison(accuracies: Mapping[str, tuple[float, float, float]]) -> F
     Args:
         accuracies: by method: accuracy and the ends of its 95% interval, in [0, 1].
     """
-    figure, axes = _figure(7.0, 1.2 + 0.6 * len(accuracies), "Test accuracy with 95% interval")
+    figure, axes = new_figure(7.0, 1.2 + 0.6 * len(accuracies), "Test accuracy with 95% interval")
     for place, (name, (value, low, high)) in enumerate(accuracies.items()):
         colour = method_colours(accuracies)[name]
         axes.plot([low, high], [place, place], color=colour, linewidth=5, alpha=0.35)
@@ -169,49 +169,14 @@ def method_comparison(accuracies: Mapping[str, tuple[float, float, float]]) -> F
     return figure
 
 
-@styled()
-def tune_trials(trials: pd.DataFrame) -> Figure:
-    """Validation NLL against source weight, coloured by temperature; weight 0 is vanilla.
-
-    Args:
-        trials: columns state, source_weight, temperature, validation_nll (nats); trials without
-            a likelihood are left out, of those stopped early the best epoch is shown.
-    """
-    trials = trials.dropna(subset=["validation_nll"]).sort_values("validation_nll")
-    weight, nll, temperature = (
-        trials[name].to_numpy(float) for name in ("source_weight", "validation_nll", "temperature")
-    )
-    complete = (trials["state"] == "COMPLETE").to_numpy()
-    figure, axes = _figure(7.0, 4.4, "Tuning trials", "source weight", "validation NLL (nats)")
-    drawn = axes.scatter(weight, nll, 0, temperature, cmap="viridis")
-    for name, part, marker, area in (
-        ("trial", complete & (weight > 0), "o", 55),
-        ("vanilla (weight 0)", complete & (weight == 0), "D", 65),
-        ("stopped early", ~complete, "X", 45),
-    ):
-        if part.any():
-            face = drawn.to_rgba(temperature[part])
-            spots = axes.scatter(weight[part], nll[part], area, face, marker=marker, label=name)
-            spots.set_edgecolor("#333333")
-    for value in nll[complete & (weight == 0)]:
-        axes.axhline(value, color=GREY, linewidth=1, linestyle="--", zorder=0)
-    chosen = np.flatnonzero(complete)[:1]
-    spot = weight[chosen], nll[chosen]
-    axes.plot(*spot, "o", color=ORANGE, markersize=15, fillstyle="none", mew=2, label="chosen")
-    axes.margins(0.08)
-    _colour_bar(figure, axes, drawn, "temperature")
-    figure.legend(loc="outside lower center", ncols=4)
-    return figure
-
-
-def _figure(
+def new_figure(
     width: float, height: float, title: str, xlabel: str = "", ylabel: str = ""
 ) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     return figure, figure.add_subplot(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
-def _colour_bar(figure: Figure, axes: Axes, drawn: ScalarMappable, label: str) -> None:
+def colour_bar(figure: Figure, axes: Axes, drawn: ScalarMappable, label: str) -> None:
     place = axes.inset_axes((1.02, 0, 0.18 / figure.get_figwidth(), 1))
     figure.colorbar(drawn, cax=place, label=label, ticks=MaxNLocator(5)).outline.set_visible(False)
 

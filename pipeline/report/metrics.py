@@ -1,7 +1,8 @@
 """How good predictions are, how sure that is, and whether two methods differ beyond the noise.
 
 A predictions table has a row an image: row (of the image), label and prediction (classes, from
-0), confidence (the top probability, in (0, 1]) and nll (of the true label, in nats).
+0), confidence (the top probability, in (0, 1]) and nll (of the true label, in nats); the last two
+also as calibrated_confidence and calibrated_nll, at the method's own temperature.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,13 @@ from pipeline.cotuning.calibration import bin_confidences, expected_calibration_
 
 Interval = tuple[float, float]
 
-METRICS = ("accuracy", "mean_class_accuracy", "nll", "ece")
+CALIBRATED = "calibrated_"
+METRICS = (
+    *("accuracy", "mean_class_accuracy", "nll", "ece"),
+    *(f"{CALIBRATED}nll", f"{CALIBRATED}ece"),
+)
+# Arrays [N] of a predictions table: label, correct (0 or 1), and its columns of numbers.
+_Judged = Mapping[str, np.ndarray]
 CALIBRATION_BINS = 15
 INTERVAL_QUANTILES = (0.025, 0.975)
 SIGNIFICANCE = 0.05
@@ -49,58 +56,30 @@ class PairedDifference:
         return (self.low > 0 or self.high < 0) and self.p_value < SIGNIFICANCE
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """Arrays [N] of a predictions table: class, rightness (0 or 1), confidence and nll."""
-
-    label: np.ndarray
-    correct: np.ndarray
-    confidence: np.ndarray
-    nll: np.ndarray
-
-    def at(self, index: np.ndarray) -> "_Judged":
-        return _Judged(
-            self.label[index], self.correct[index], self.confidence[index], self.nll[index]
-        )
-
-    def metrics(self, classes: int) -> dict[str, float]:
-        right = np.bincount(self.label, self.correct, minlength=classes)
-        count = np.bincount(self.label, minlength=classes)
-        present = count > 0
-        curve = bin_confidences(self.confidence, self.correct, CALIBRATION_BINS)
-        return {
-            "accuracy": float(self.correct.mean()),
-            "mean_class_accuracy": float((right[present] / count[present]).mean()),
-            "nll": float(self.nll.mean()),
-            "ece": expected_calibration_error(curve),
-        }
-
-
-def predictions_table(logits: Tensor, samples: pd.DataFrame) -> pd.DataFrame:
+def predictions_table(logits: Tensor, samples: pd.DataFrame, temperature: float) -> pd.DataFrame:
     """What the logits [N, classes] predict for N samples: columns as above, and path.
 
     Args:
         samples: columns row, path and label, in the order of the logits.
+        temperature: the method's own, T > 0.
     """
-    log_probabilities = logits.double().log_softmax(dim=1).numpy()
     label = samples["label"].to_numpy()
-    return pd.DataFrame(
-        {
-            "row": samples["row"].to_numpy(),
-            "path": samples["path"].to_numpy(),
-            "label": label,
-            "prediction": log_probabilities.argmax(axis=1),
-            "confidence": np.exp(log_probabilities.max(axis=1)),
-            "nll": -log_probabilities[np.arange(len(label)), label],
-        }
-    )
+    columns = {
+        **{name: samples[name].to_numpy() for name in ("row", "path")},
+        **{"label": label, "prediction": logits.argmax(dim=1).numpy()},
+    }
+    for prefix, divisor in (("", 1.0), (CALIBRATED, temperature)):
+        log_probabilities = (logits.double() / divisor).log_softmax(dim=1).numpy()
+        columns[f"{prefix}confidence"] = np.exp(log_probabilities.max(axis=1))
+        columns[f"{prefix}nll"] = -log_probabilities[np.arange(len(label)), label]
+    return pd.DataFrame(columns)
 
 
 def classification_metrics(predictions: pd.DataFrame, classes: int) -> dict[str, float]:
     """Accuracy, mean_class_accuracy, nll (nats) and ece (15 equal-width bins) of predictions.
 
     mean_class_accuracy is the mean recall over the classes that are present. All but nll are
-    fractions in [0, 1].
+    fractions in [0, 1]. nll and ece are there a second time as calibrated_nll and calibrated_ece.
 
     Args:
         predictions: see the module.
@@ -109,7 +88,7 @@ def classification_metrics(predictions: pd.DataFrame, classes: int) -> dict[str,
     Raises:
         ValueError: there is no prediction, or a class is out of range.
     """
-    return _judged(predictions, classes).metrics(classes)
+    return _metrics(_judged(predictions, classes), classes)
 
 
 def bootstrap_intervals(
@@ -133,17 +112,17 @@ def bootstrap_intervals(
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 10 and 13.
     """
     judged = _judged(predictions, classes)
-    estimate = judged.metrics(classes)
+    estimate = _metrics(judged, classes)
     generator = np.random.default_rng(seed)
-    images = len(judged.label)
+    images = len(predictions)
+    samples = (generator.integers(0, images, images) for _ in range(resamples))
     draws = pd.DataFrame(
-        [
-            judged.at(generator.integers(0, images, images)).metrics(classes)
-            for _ in range(resamples)
-        ]
+        _metrics({name: values[sample] for name, values in judged.items()}, classes)
+        for sample in samples
     )
-    bias = draws["ece"].mean() - estimate["ece"]
-    draws["ece"] = (draws["ece"] - bias).clip(0, 1)
+    for name in ("ece", f"{CALIBRATED}ece"):
+        bias = draws[name].mean() - estimate[name]
+        draws[name] = (draws[name] - bias).clip(0, 1)
     return {name: _interval(draws[name].to_numpy()) for name in estimate}
 
 
@@ -227,12 +206,26 @@ def _judged(predictions: pd.DataFrame, classes: int) -> _Judged:
             raise ValueError(
                 f"{column} must be in [0, {classes}), got {values.min()} to {values.max()}"
             )
-    return _Judged(
-        predictions["label"].to_numpy(np.int64),
-        (predictions["prediction"] == predictions["label"]).to_numpy(np.float64),
-        predictions["confidence"].to_numpy(np.float64),
-        predictions["nll"].to_numpy(np.float64),
-    )
+    right = (predictions["prediction"] == predictions["label"]).to_numpy(np.float64)
+    numbers = (f"{prefix}{name}" for prefix in ("", CALIBRATED) for name in ("confidence", "nll"))
+    return {
+        "label": predictions["label"].to_numpy(np.int64),
+        "correct": right,
+        **{name: predictions[name].to_numpy(np.float64) for name in numbers},
+    }
+
+
+def _metrics(judged: _Judged, classes: int) -> dict[str, float]:
+    label, correct = judged["label"], judged["correct"]
+    count = np.bincount(label, minlength=classes)
+    present = count > 0
+    recall = np.bincount(label, correct, minlength=classes)[present] / count[present]
+    found = {"accuracy": float(correct.mean()), "mean_class_accuracy": float(recall.mean())}
+    for prefix in ("", CALIBRATED):
+        curve = bin_confidences(judged[f"{prefix}confidence"], correct, CALIBRATION_BINS)
+        found[f"{prefix}nll"] = float(judged[f"{prefix}nll"].mean())
+        found[f"{prefix}ece"] = expected_calibration_error(curve)
+    return found
 
 
 def _interval(draws: np.ndarray) -> Interval:

@@ -7,11 +7,11 @@ import numpy as np
 
 from pipeline.params.published_sizes import warn_of_size
 from pipeline.report.markdown import escape, points, table
-from pipeline.report.metrics import METRICS, PairedDifference
+from pipeline.report.metrics import CALIBRATED
 from pipeline.report.results import Results
+from pipeline.report.text_answer import answer, p_value
 from pipeline.report.text_seeing_why import seeing_why
 
-COLUMNS = ("Accuracy", "Mean per-class accuracy", "NLL (nats)", "ECE")
 CALIBRATION_METHODS = {
     "target-likelihood": "it explains the labels of held-out target images best",
     "source-validation": "it has the lowest NLL on labelled images of the source categories",
@@ -22,84 +22,84 @@ CALIBRATION_METHODS = {
 def render_report(results: Results) -> str:
     """The whole report in Markdown; the answer comes first."""
     sections = (
-        *(_answer, _methods, _tuning, _calibration, _relationship),
+        *(answer, _methods, _tuning, _calibration, _relationship),
         *(seeing_why, _training, _making),
     )
     parts = (part for section in sections for part in section(results))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def verdict(difference: PairedDifference) -> str:
-    """One sentence on co-tuning minus vanilla: better, worse or neither; how much; how sure."""
-    size = (
-        f"{points(difference.difference)} percentage points of test accuracy (95% interval "
-        f"{points(difference.low)} to {points(difference.high)}, McNemar {_p(difference)})"
-    )
-    if difference.exceeds_noise:
-        word = "better" if difference.difference > 0 else "worse"
-        return f"Co-Tuning is {word} than vanilla fine-tuning beyond the noise: {size}."
-    return f"Co-Tuning makes no difference to vanilla that exceeds the noise: {size}."
-
-
-def _answer(results: Results) -> Iterable[str]:
-    difference = results.differences.get("co-tuning")
-    yield "# Did Co-Tuning help?" if difference else "# Evaluation"
-    if difference:
-        yield f"**{verdict(difference)}**"
-        if results.best.source_weight == 0:
-            yield (
-                "The source weight is 0: the model called co-tuning was trained as vanilla "
-                "fine-tuning."
-            )
-    yield (
-        f"Judged on {results.images('test'):,} test images of {len(results.classes)} classes, "
-        f"after training on {results.images_a_class('train')} images a class, with "
-        f"{results.images_a_class('validation')} more for validation."
-    )
-    if difference:
-        yield (
-            f"Only co-tuning is right on {difference.only_second_right:,} test images, only "
-            f"vanilla on {difference.only_first_right:,}. The noise meant here is which images "
-            "were drawn for the test; chance in training comes on top. Each method was trained "
-            f"once, with seed {results.params.seed}: check a small difference with other seeds."
-        )
-
-
 def _methods(results: Results) -> Iterable[str]:
     yield "## Methods"
     rows = []
     for method, values in results.metrics.items():
-        row = [method, *(_with_interval(name, values) for name in METRICS)]
+        row = [method, *(_with_interval(n, values) for n in ("accuracy", "mean_class_accuracy"))]
         if results.differences:
             found = results.differences.get(method)
-            row.append(f"{points(found.difference)} points, {_p(found)}" if found else "baseline")
+            size = f"{points(found.difference)} points, {p_value(found)}" if found else "baseline"
+            row.append(size)
         rows.append(row)
     last = ["Accuracy to vanilla"] if results.differences else []
-    yield table(["Method", *COLUMNS, *last], rows)
+    yield table(["Method", "Accuracy", "Mean per-class accuracy", *last], rows)
     yield "In parentheses: 95% intervals, from resampling the test images."
     yield results.picture("comparison.png", "Test accuracy of each method")
     for method in results.metrics:
         yield results.picture(f"confusion-matrix-{method}.png", f"Confusions of {method}")
+    yield from _likelihood(results)
+
+
+def _likelihood(results: Results) -> Iterable[str]:
+    yield "### How sure of themselves, and how rightly"
+    kinds = [f"{prefix}{name}" for prefix in ("", CALIBRATED) for name in ("nll", "ece")]
+    rows = [
+        [
+            method,
+            f"{values['own_temperature']:.2f}",
+            *(_with_interval(name, values) for name in kinds),
+        ]
+        for method, values in results.metrics.items()
+    ]
+    header = ["Method", "Own temperature", "NLL (nats)", "ECE"]
+    yield table([*header, "NLL at own temperature", "ECE at own temperature"], rows)
+    yield (
+        "A method may have the better likelihood only since it is less sure of itself. So each "
+        "also gets the temperature that suits its predictions for the "
+        f"{results.images('validation'):,} validation images best: what is left then of a "
+        "difference in NLL is more than calibration."
+    )
 
 
 def _tuning(results: Results) -> Iterable[str]:
     yield "## Tuning"
-    best = results.best
+    best, trials = results.best, results.trials
     chosen = f"source weight {best.source_weight:.3g}, temperature {best.temperature:.3g}"
     if best.trials == 0:
         yield f"No search ran (`tune.trials: 0`); taken from params.yaml: {chosen}."
         return
-    complete = results.trials[results.trials["state"] == "COMPLETE"]
-    winner = complete.sort_values("validation_nll", kind="stable")["number"].iloc[0]
-    among = f"the lowest of {len(complete)} complete trials, {best.trials} in all"
-    found = f"validation NLL {best.validation_nll:.4f} nats, {among}"
-    vanilla = best.vanilla_validation_nll
-    if best.source_weight == 0:
-        yield f"**Vanilla fine-tuning won the search**: trial {winner}, {chosen}; {found}."
-    else:
-        rival = f"{vanilla:.4f} nats" if vanilla is not None else "not finished"
-        yield f"Trial {winner} won: {chosen}; {found} (vanilla, weight 0: {rival})."
-    yield results.picture("trials.png", "Validation NLL of each trial")
+    tune = results.params.tune
+    early = int((trials["state"] == "PRUNED").sum())
+    yield (
+        f"Chosen: {chosen}. Each candidate was trained as the final models are, {tune.folds} folds "
+        f"dealt out {tune.repeats} time(s), and judged on what was held out, its likelihood at its "
+        f"own temperature. {best.trials} candidates, {early} of them stopped early as clearly "
+        "worse. Of those that are not worse than the best by more than a standard error the one "
+        "nearest to the default of params.yaml is taken."
+    )
+    complete = trials[trials["state"] == "COMPLETE"]
+    yield table(
+        ["Source weight", "Temperature", "NLL (nats)", "Accuracy", "Gain over vanilla (nats)"],
+        (_candidate(trial) for trial in complete.itertuples()),
+    )
+    yield results.picture("trials.png", "Gain of each candidate over vanilla")
+
+
+def _candidate(trial: Any) -> list[str]:
+    gain = "baseline"
+    if trial.source_weight:
+        gain = f"{trial.gain:+.3f} ({trial.gain_low:+.3f} to {trial.gain_high:+.3f})"
+    weight = f"{trial.source_weight:.3g}" if trial.source_weight else "0 (vanilla)"
+    nll, accuracy = f"{trial.held_out_nll:.4f}", f"{trial.held_out_accuracy:.1%}"
+    return [weight, f"{trial.temperature:.3g}", nll, accuracy, gain]
 
 
 def _calibration(results: Results) -> Iterable[str]:
@@ -210,8 +210,3 @@ def _with_interval(name: str, values: Mapping[str, Any]) -> str:
     if "accuracy" in name:
         return "{:.1%} ({:.1%} to {:.1%})".format(*numbers)
     return "{:.3f} ({:.3f} to {:.3f})".format(*numbers)
-
-
-def _p(difference: PairedDifference) -> str:
-    p = difference.p_value
-    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"

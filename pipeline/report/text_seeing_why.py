@@ -90,12 +90,6 @@ def _source_head(results: Results) -> Iterable[str]:
     yield table(
         ["Source head", "KL (nats)"], [*rows, ["all categories equally likely", f"{uniform:.2f}"]]
     )
-    if results.best.source_weight == 0:
-        yield (
-            "The source weight is 0: no method trained this head. It moved only because the "
-            "features that it reads did."
-        )
-        return
     moved = "moved" if after < before else "not moved"
     knows = "closer to R" if after < uniform else "no closer to R"
     yield (

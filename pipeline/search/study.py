@@ -2,17 +2,28 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import optuna
 import pandas as pd
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pipeline.search import storage
+from pipeline.search.choice import Candidate, gain
+from pipeline.search.evidence import Difference, Evidence
 from pipeline.search.shared_trials import FINISHED, SECONDS_BETWEEN_LOOKS, SharedTrials
 
-STARTUP_TRIALS = 4
+CLEARLY_WORSE = 0.1  # p of the signed-rank test on the folds of two trials
+
+DIGITS = 6
+COLUMNS = (
+    *("number", "state", "source_weight", "temperature_factor", "temperature"),
+    *("held_out_nll", "held_out_accuracy", "gain", "gain_low", "gain_high", "folds", "seconds"),
+)
 
 log = logging.getLogger(__name__)
 
@@ -83,10 +94,11 @@ def open_study(place: StudyPlace, seed: int) -> optuna.Study:
 def join_study(place: StudyPlace, seed: int) -> optuna.Study:
     """Open the study from one more process."""
     study = storage.open_study(place.storage, place.name)
-    # Machines with the same seed would try the same points.
-    own_seed = None if place.shared else seed + finished_trials(study)
-    study.sampler = optuna.samplers.TPESampler(seed=own_seed, n_startup_trials=STARTUP_TRIALS)
-    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=2)
+    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+        study.sampler = optuna.samplers.QMCSampler(
+            qmc_type="halton", scramble=True, seed=seed, warn_independent_sampling=False
+        )
+        study.pruner = optuna.pruners.WilcoxonPruner(p_threshold=CLEARLY_WORSE)
     return study
 
 
@@ -118,7 +130,7 @@ def _claim(shared: SharedTrials, space: SearchSpace, trials: int) -> Trial | Non
                 trial.system_attrs.get("fixed_params") for trial in before
             ]
 
-        if trial := shared.claim(lacks_it, fixed_params=first):
+        if trial := shared.claim(lacks_it, {"given": True}, first):
             return trial
     return shared.claim(has_room)
 
@@ -128,28 +140,71 @@ def finished_trials(study: optuna.Study) -> int:
     return len(study.get_trials(deepcopy=False, states=FINISHED))
 
 
+def is_given(trial: Trial | FrozenTrial) -> bool:
+    """Whether it is one of the first two, which are always trained to the end."""
+    return bool(trial.user_attrs.get("given"))
+
+
+def keep_evidence(trial: Trial, found: Evidence) -> None:
+    trial.set_user_attr("losses", found.losses.round(DIGITS).tolist())
+    trial.set_user_attr("correct", found.correct.round(DIGITS).tolist())
+
+
+def candidates(study: optuna.Study) -> tuple[Candidate | None, list[Candidate]]:
+    """Vanilla, None where it was not trained to the end, and of Co-Tuning what was."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    found = [_candidate(trial) for trial in complete]
+    vanilla = [one for one in found if one.source_weight == 0]
+    return vanilla[0] if vanilla else None, [one for one in found if one.source_weight > 0]
+
+
 def trials_table(study: optuna.Study, temperature: float) -> pd.DataFrame:
     """A row a trial: number, state, source_weight, temperature_factor, temperature,
-    validation_nll (nats, the best epoch's), epochs, seconds.
+    held_out_nll (nats, at its own temperature), held_out_accuracy, gain over vanilla in
+    log-likelihood (nats) with gain_low and gain_high, folds, seconds. What a trial that is not
+    complete does not know is empty.
     """
-    columns = (
-        *("number", "state", "source_weight", "temperature_factor", "temperature"),
-        *("validation_nll", "epochs", "seconds"),
+    vanilla, others = candidates(study)
+    gains = {one.number: gain(vanilla, one).log_likelihood for one in others if vanilla}
+    rows = [
+        _row(trial, temperature) | _gain(gains.get(trial.number))
+        for trial in study.get_trials(deepcopy=False)
+        if trial.params
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _candidate(trial: FrozenTrial) -> Candidate:
+    losses, correct = (np.array(trial.user_attrs[name]) for name in ("losses", "correct"))
+    return Candidate(
+        trial.number,
+        trial.params["source_weight"],
+        trial.params["temperature_factor"],
+        Evidence(losses, correct),
     )
-    rows = [_row(trial, temperature) for trial in study.get_trials(deepcopy=False) if trial.params]
-    return pd.DataFrame(rows, columns=list(columns))
 
 
-def _row(trial: FrozenTrial, temperature: float) -> Mapping[str, object]:
-    values = trial.intermediate_values
+def _gain(found: Difference | None) -> dict[str, object]:
+    if found is None:
+        return {}
+    return {"gain": found.mean, "gain_low": found.low, "gain_high": found.high}
+
+
+def _row(trial: FrozenTrial, temperature: float) -> dict[str, object]:
     duration = trial.duration
-    return {
+    row: dict[str, object] = {
         "number": trial.number,
         "state": trial.state.name,
         "source_weight": trial.params["source_weight"],
         "temperature_factor": trial.params["temperature_factor"],
         "temperature": temperature * trial.params["temperature_factor"],
-        "validation_nll": min(values.values()) if values else None,
-        "epochs": len(values),
+        "folds": len(trial.intermediate_values),
         "seconds": round(duration.total_seconds(), 1) if duration else None,
     }
+    if trial.state == TrialState.COMPLETE:
+        found = _candidate(trial)
+        row |= {
+            "held_out_nll": found.loss,
+            "held_out_accuracy": float(found.evidence.correct.mean()),
+        }
+    return row

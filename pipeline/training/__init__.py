@@ -2,4 +2,15 @@
 the device and the several processes that a network runs on.
 """
 
-__all__ = ["compute", "distributed", "fit", "inference", "methods", "schedule", "whole_batch"]
+__all__ = [
+    "compute",
+    "data",
+    "distributed",
+    "fit",
+    "folds",
+    "inference",
+    "judge",
+    "methods",
+    "schedule",
+    "whole_batch",
+]

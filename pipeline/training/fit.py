@@ -14,9 +14,10 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import write_aside
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.cotuning.objectives import Batch, Objective
-from pipeline.datasets.batches import ImageSet, Preprocessing, training_batches
+from pipeline.datasets.batches import training_batches
 from pipeline.params.sections import Training
 from pipeline.training.compute import Compute
+from pipeline.training.data import Data
 from pipeline.training.distributed import ALONE, Processes
 from pipeline.training.inference import validate
 from pipeline.training.schedule import learning_rate_factor, training_length
@@ -45,20 +46,6 @@ class FitResult:
     history: list[Record]
     kept_epoch: int
     state: dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Data:
-    """What fit() trains and selects on."""
-
-    train: ImageSet
-    validation: ImageSet
-    preprocessing: Preprocessing
-
-    def images_passed(self, training: Training) -> int:
-        """How many images a whole training run passes, each as often as it is passed."""
-        images = len(self.train)
-        return training_length(training, images).iterations * min(training.batch_size, images)
 
 
 def fit(

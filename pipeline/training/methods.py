@@ -18,8 +18,8 @@ from pipeline.params.methods import BASELINE, CO_TUNING, POSTERIOR, SOURCE_PARTS
 from pipeline.params.sections import Training
 from pipeline.sources.from_logits import source_predictions
 from pipeline.sources.models import SourceModel
+from pipeline.training.data import Data
 from pipeline.training.distributed import ALONE, Processes
-from pipeline.training.fit import Data
 
 # What the weights of a trained network come from, as patterns below pipeline/. A change elsewhere
 # (readers, report, tracking) leaves checkpoints, finished trials and finished cells alone.

@@ -17,8 +17,9 @@ from pipeline.params.methods import Peers
 from pipeline.params.sections import Training
 from pipeline.sources.models import SourceModel, load_source_model
 from pipeline.training.compute import Compute
+from pipeline.training.data import Data
 from pipeline.training.distributed import Processes, joined_processes
-from pipeline.training.fit import Data, Record, fit
+from pipeline.training.fit import Record, fit
 from pipeline.training.methods import SourceLabels, compose_method, new_model
 from pipeline.training.whole_batch import over_processes
 

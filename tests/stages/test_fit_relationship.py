@@ -35,7 +35,7 @@ def test_g_is_judged_class_by_class_and_only_scalars_become_metrics(
     train = logits_of([0, 1, 2] * 8, {})
     validation = logits_of([0, 0, 0, 0, 2, 2], {0: 1, 5: 1})
     store.save_logits({"train": train, "validation": validation}, tuple("vwxyz"))
-    store.save_best(Best(2.3, 1.0, 0, None, None))
+    store.save_best(Best(2.3, 1.0))
     fit_relationship.run(Params(fit_relationship=FitRelationship(direction="direct")))
 
     folder = store.folder("fit-relationship")

@@ -23,7 +23,7 @@ def machines(project: Path, tmp_path: Path) -> list[Path]:
     root = tmp_path / "first"
     root.mkdir()
     write_artifacts(root)
-    (root / "params.yaml").write_text(f"{PARAMS}\ntune: {{trials: 4, epochs: 1, batch_size: 8}}\n")
+    (root / "params.yaml").write_text(f"{PARAMS}tune: {{trials: 4, folds: 2}}\n")
     (root / "dvc.yaml").write_text("")
     Store(root).save_calibration(Calibration(1.5, "fixed", False, 2.0, 2.0, 0.1, 0.1))
     shutil.copy(project / "mlflow.db", root)

@@ -19,7 +19,7 @@ from pipeline.common.errors import UserError
 from pipeline.datasets.batches import ImageSet, Preprocessing
 from pipeline.params.claims_sections import CellSettings, Rate
 from pipeline.params.sections import Training
-from pipeline.training.fit import Data
+from pipeline.training.data import Data
 
 CLASSES, SMALLEST_CLASS = 3, 14  # of the pool
 TWELVE = Rate(images_per_class=12, steps=6)

@@ -10,11 +10,13 @@ import torch
 
 from pipeline.claims.cell import Cell, run_cell
 from pipeline.claims.pool import Pool
+from pipeline.cotuning.calibration import fit_temperature
 from pipeline.datasets.batches import evaluation_batches
 from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings, Rate
 from pipeline.params.prepare_data_section import PrepareData
 from pipeline.params.sections import Calibrate, Evaluate, FineTune, SourceModel
+from pipeline.report.metrics import METRICS
 from pipeline.sources.from_logits import find_temperature, learn_relationship
 from pipeline.training.compute import Compute
 from pipeline.training.fit import fit
@@ -47,7 +49,7 @@ def run(
     return result
 
 
-NUMBERS = ("validation_nll", "validation_accuracy", "accuracy", "mean_class_accuracy", "nll", "ece")
+NUMBERS = ("validation_nll", "validation_accuracy", "own_temperature", *METRICS)
 
 
 def test_a_cell_is_judged_on_as_many_crops_as_evaluate_says(pool: Pool) -> None:
@@ -81,6 +83,11 @@ def test_a_cell_is_its_parts_put_together(pool: Pool) -> None:
     assert result["accuracy"] == pytest.approx((logits.argmax(dim=1) == labels).double().mean())
     expected = torch.nn.functional.cross_entropy(logits, labels)
     assert result["nll"] == pytest.approx(expected.item(), rel=1e-5)
+    own = result["own_temperature"]
+    calibrated = torch.nn.functional.cross_entropy(logits / own, labels)
+    assert result["calibrated_nll"] == pytest.approx(calibrated.item(), rel=1e-5)
+    batches = evaluation_batches(sample.split("validation"), data.preprocessing, 100, CPU.device)
+    assert own == pytest.approx(fit_temperature(*predict(model.deploy(), batches, CPU)).temperature)
     assert len(labels) == 24
     identity = {"images_per_class": 12, "steps": 9, "row": "co-tuning", "seed": 4}
     assert identity.items() <= result.items()
@@ -167,7 +174,7 @@ def test_the_temperature_is_that_of_the_sample_or_one(pool: Pool) -> None:
 
 def test_a_cell_that_is_not_tested_knows_nothing_of_the_test_images(pool: Pool) -> None:
     untested, tested = run(pool, CO_TUNING, tested=False), run(pool, CO_TUNING)
-    assert not {"accuracy", "mean_class_accuracy", "nll", "ece"} & set(untested)
+    assert set(METRICS).isdisjoint(untested)
     assert untested.items() <= tested.items()
 
 

@@ -28,12 +28,12 @@ def new_summary(
 ) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     table = [
-        (rate, row, seed, 0.6 + 0.01 * place + rng.normal(0, 0.01), 1.0)
+        (rate, row, seed, 0.6 + 0.01 * place + rng.normal(0, 0.01), 1.0, 1.0)
         for seed in range(seeds)
         for rate in rates
         for place, row in enumerate(rows)
     ]
-    columns = ["images_per_class", "row", "seed", "accuracy", "nll"]
+    columns = ["images_per_class", "row", "seed", "accuracy", "nll", "calibrated_nll"]
     return summarise(pd.DataFrame(table, columns=columns))
 
 

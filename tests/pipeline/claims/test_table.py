@@ -21,12 +21,16 @@ def new_cells(seeds: tuple[int, ...] = SEEDS, rates: tuple[int, ...] = RATES) ->
     rng = np.random.default_rng(0)
     luck = {(rate, seed): rng.normal(0, 0.05) for rate in rates for seed in seeds}
     table = [
-        (rate, row, seed, 0.6 + 0.02 * place + luck[rate, seed] + rng.normal(0, 0.01), rng.random())
+        (
+            *(rate, row, seed, 0.6 + 0.02 * place + luck[rate, seed] + rng.normal(0, 0.01)),
+            *(rng.random(), rng.random()),
+        )
         for seed in seeds
         for rate in rates
         for place, row in enumerate(ROWS)
     ]
-    return pd.DataFrame(table, columns=["images_per_class", "row", "seed", "accuracy", "nll"])
+    columns = ["images_per_class", "row", "seed", "accuracy", "nll", "calibrated_nll"]
+    return pd.DataFrame(table, columns=columns)
 
 
 def values(cells: pd.DataFrame, rate: int, row: str, column: str = "accuracy") -> np.ndarray:
@@ -50,7 +54,9 @@ def test_means_and_deviations_are_over_seeds(rate: int, row: str) -> None:
     assert summary["accuracy_mean"] == pytest.approx(np.mean(accuracy))
     deviation = math.sqrt(np.sum((accuracy - np.mean(accuracy)) ** 2) / (len(SEEDS) - 1))
     assert summary["accuracy_sd"] == pytest.approx(deviation)
-    assert summary["nll_mean"] == pytest.approx(np.mean(values(cells, rate, row, "nll")))
+    for measure in ("nll", "calibrated_nll"):
+        mean = np.mean(values(cells, rate, row, measure))
+        assert summary[f"{measure}_mean"] == pytest.approx(mean)
     assert (summary["seeds"], summary["diverged"]) == (len(SEEDS), 0)
 
 

@@ -65,12 +65,18 @@ def test_sections_are_frozen():
     [
         ("fine_tune:\n  learnig_rate: 1", None, "did you mean fine_tune.learning_rate"),
         ("fine_tunee: {}", None, "did you mean fine_tune?"),
-        ("tune:\n  learnig_rate: 1", None, "did you mean tune.learning_rate"),
+        ("tune:\n  sorce_weight: 1", None, "did you mean tune.source_weight"),
         ("fine_tune:\n  epochs: many", None, "fine_tune.epochs: got 'many'"),
         ("fine_tune:\n  epochs: 1.5", None, "valid integer"),
         ("fine_tune:\n  epochs: 0", None, "greater than or equal to 1"),
         ("fine_tune:\n  iterations: 9050", None, "fine_tune: got epochs 90 and iterations 9050"),
-        ("tune:\n  epochs: null", None, "tune: got epochs null and iterations null; give the"),
+        (
+            "fine_tune:\n  epochs: null",
+            None,
+            "got epochs null and iterations null; give",
+        ),
+        ("tune:\n  trials: 1", None, "trials 1 would train vanilla alone; give 2 or more"),
+        ("tune:\n  source_weight: 0", None, "greater than 0"),
         (
             "fine_tune:\n  schedule: step\n  step_at: [4, 6000]",
             None,

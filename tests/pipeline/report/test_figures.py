@@ -22,8 +22,8 @@ from pipeline.report.figures import (
     reliability_diagram,
     save_figure,
     training_curves,
-    tune_trials,
 )
+from pipeline.report.trials_figure import tune_trials
 
 MANY = [f"{index:03d}.Black_footed_Albatross" for index in range(200)]
 SYNONYMS = [f"category {index}, another name of it" for index in range(1000)]
@@ -63,10 +63,11 @@ def history(epochs: int) -> pd.DataFrame:
 
 def trials(count: int) -> pd.DataFrame:
     table = {
-        "state": ["COMPLETE", "COMPLETE", "PRUNED", "FAIL"],
         "source_weight": [0.0, 2.3, 4.0, 1.0],
         "temperature": [1.7, 1.7, 2.2, 1.1],
-        "validation_nll": [0.9, 0.7, 0.6, None],
+        "gain": [None, 0.2, -0.1, None],
+        "gain_low": [None, 0.1, -0.2, None],
+        "gain_high": [None, 0.3, 0.0, None],
     }
     return pd.DataFrame(table)[:count]
 
@@ -83,8 +84,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "curves": lambda: training_curves({"vanilla": history(9), "co-tuning": history(9)}),
     "curves of 1 epoch": lambda: training_curves({"l2-sp": history(1)}),
     "comparison": lambda: method_comparison(ACCURACIES),
-    "trials": lambda: tune_trials(trials(4)),
-    "one trial": lambda: tune_trials(trials(1)),
+    "trials": lambda: tune_trials(trials(4), 2.3),
+    "one trial": lambda: tune_trials(trials(1), 2.3),
 }
 
 
@@ -176,10 +177,10 @@ def test_the_epoch_of_the_lowest_loss_is_ringed() -> None:
     assert np.asarray(kept).tolist() == [[6.0, pytest.approx(1 / 6 + 0.18)]]
 
 
-def test_the_chosen_trial_is_the_best_complete_one() -> None:
-    axes = tune_trials(trials(4)).axes[0]
+def test_the_chosen_candidate_is_ringed() -> None:
+    axes = tune_trials(trials(4), 2.3).axes[0]
     (ring,) = [line for line in axes.lines if line.get_label() == "chosen"]
-    assert np.asarray(ring.get_xydata()).tolist() == [[2.3, 0.7]]
+    assert np.asarray(ring.get_xydata()).tolist() == [[2.3, 0.2]]
 
 
 def test_the_comparison_writes_out_value_and_interval() -> None:

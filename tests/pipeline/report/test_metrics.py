@@ -36,6 +36,8 @@ def random_predictions(
             "prediction": np.where(right, label, (label + 1) % classes),
             "confidence": rng.uniform(1 / classes, 1, images),
             "nll": rng.exponential(size=images),
+            "calibrated_confidence": rng.uniform(1 / classes, 1, images),
+            "calibrated_nll": rng.exponential(size=images),
         }
     )
 
@@ -46,14 +48,16 @@ def of_correctness(correct: Sequence[bool]) -> pd.DataFrame:
     return pd.DataFrame({"row": range(len(correct)), "label": 0, "prediction": prediction})
 
 
-def calibration_error_by_loop(predictions: pd.DataFrame, bins: int = 15) -> float:
+def calibration_error_by_loop(
+    predictions: pd.DataFrame, confidence: str = "confidence", bins: int = 15
+) -> float:
     total = 0.0
     for bin_number in range(bins):
         low, high = bin_number / bins, (bin_number + 1) / bins
-        inside = predictions[predictions["confidence"].between(low, high, inclusive="right")]
+        inside = predictions[predictions[confidence].between(low, high, inclusive="right")]
         if len(inside):
             accuracy = (inside["label"] == inside["prediction"]).mean()
-            total += len(inside) * abs(accuracy - inside["confidence"].mean())
+            total += len(inside) * abs(accuracy - inside[confidence].mean())
     return total / len(predictions)
 
 
@@ -69,6 +73,9 @@ def test_metrics_agree_with_scikit_learn_and_a_plain_loop(images: int, seed: int
     assert found["mean_class_accuracy"] == pytest.approx(np.mean(recalls))
     assert found["nll"] == pytest.approx(predictions["nll"].mean())
     assert found["ece"] == pytest.approx(calibration_error_by_loop(predictions))
+    assert found["calibrated_nll"] == pytest.approx(predictions["calibrated_nll"].mean())
+    by_loop = calibration_error_by_loop(predictions, "calibrated_confidence")
+    assert found["calibrated_ece"] == pytest.approx(by_loop)
 
 
 def test_mean_class_accuracy_is_balanced_accuracy_over_the_classes_present() -> None:
@@ -126,7 +133,9 @@ def overconfident(images: int, rng: np.random.Generator) -> pd.DataFrame:
     confidence = rng.beta(4, 1.5, images) * 0.95 + 0.05
     right = rng.random(images) < confidence**1.5
     table = of_correctness(right.tolist())
-    return table.assign(confidence=confidence, nll=rng.exponential(size=images))
+    numbers = {"confidence": confidence, "nll": rng.exponential(size=images)}
+    calibrated = {f"calibrated_{name}": values for name, values in numbers.items()}
+    return table.assign(**numbers, **calibrated)
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:

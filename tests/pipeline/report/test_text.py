@@ -10,7 +10,10 @@ from pipeline.params import Params
 from pipeline.params.sections import SourceModel
 from pipeline.report.metrics import METRICS, PairedDifference
 from pipeline.report.results import Results
-from pipeline.report.text import render_report, verdict
+from pipeline.report.text import render_report
+from pipeline.report.text_answer import recommendation, verdict
+from pipeline.search.choice import Gain
+from pipeline.search.evidence import Difference
 
 BETTER = PairedDifference(0.022, 0.009, 0.035, 0.0012, 100, 144, 2000)
 WORSE = PairedDifference(-0.031, -0.045, -0.017, 1e-7, 144, 82, 2000)
@@ -18,13 +21,29 @@ NEITHER = PairedDifference(0.003, -0.008, 0.014, 0.58, 70, 76, 2000)
 PICTURES = {"comparison.png", "trials.png", "reliability.png", "relationship.png", "training.png"}
 
 
+def gain(mean: float, error: float) -> Gain:
+    return Gain(
+        Difference(mean, error, mean - 2 * error, mean + 2 * error),
+        Difference(0.033, 0.02, -0.007, 0.073),
+    )
+
+
 def results() -> Results:
     labels = [0] * 8 + [1] * 9 + [0, 1] * 3
     splits = ["train"] * 17 + ["validation"] * 2 + ["test"] * 4
-    values = dict.fromkeys(METRICS, 0.5) | {"intervals": {key: [0.4, 0.6] for key in METRICS}}
+    values = dict.fromkeys(METRICS, 0.5) | {
+        "own_temperature": 1.25,
+        "intervals": {key: [0.4, 0.6] for key in METRICS},
+    }
     epochs = {"epoch": [1, 2, 3], "validation_nll": [0.9, 0.6, 0.7], "kept": [False, True, False]}
     history = pd.DataFrame(epochs | {"validation_accuracy": [0.6, 0.72, 0.75]})
-    trials = {"number": [0, 1, 2], "state": ["COMPLETE", "COMPLETE", "PRUNED"]}
+    trials = {
+        **{"number": [0, 1, 2], "state": ["COMPLETE", "COMPLETE", "PRUNED"]},
+        **{"source_weight": [0.0, 2.3, 4.0], "temperature": [1.9, 1.9, 1.0]},
+        **{"held_out_nll": [0.9, 0.7, None], "held_out_accuracy": [0.5, 0.6, None]},
+        **{"gain": [None, 0.2, None], "gain_low": [None, 0.1, None]},
+        **{"gain_high": [None, 0.3, None]},
+    }
     return Results(
         params=Params(seed=7),
         classes=["cat", "a|b"],
@@ -33,8 +52,8 @@ def results() -> Results:
         differences={"co-tuning": BETTER},
         histories={"vanilla": history, "co-tuning": history},
         calibration=Calibration(1.73, "target-likelihood", False, 1.25, 1.125, 0.25, 0.125),
-        best=Best(2.3, 1.9, 3, 0.7, 0.9),
-        trials=pd.DataFrame(trials | {"validation_nll": [0.9, 0.7, 0.6]}),
+        best=Best(2.3, 1.9, 3, gain(0.2, 0.05), "co-tuning"),
+        trials=pd.DataFrame(trials),
         diagnostics={
             "direction": "direct",
             "pseudo_samples": 3.0,
@@ -96,13 +115,15 @@ def test_p_values_are_rounded(p: float, text: str) -> None:
 def test_the_answer_comes_first_with_its_grounds() -> None:
     lines = render_report(results()).splitlines()
     assert lines[0] == "# Did Co-Tuning help?"
-    assert lines[2] == f"**{verdict(BETTER)}**"
-    assert lines[4] == (
+    assert lines[2].startswith("**Recommended: Co-Tuning** (`data/fine-tune/co-tuning`)")
+    assert lines[4] == f"**On the test: {verdict(BETTER)}**"
+    assert lines[6].startswith("Both methods start from the same pre-trained network.")
+    assert lines[8] == (
         "Judged on 4 test images of 2 classes, after training on 8 to 9 images a class, with 1 "
         "more for validation."
     )
-    assert "Only co-tuning is right on 144 test images, only vanilla on 100." in lines[6]
-    assert "seed 7" in lines[6]
+    assert "Only co-tuning is right on 144 test images, only vanilla on 100." in lines[10]
+    assert "seed 7" in lines[10]
 
 
 def test_every_section_is_there_in_order() -> None:
@@ -127,31 +148,46 @@ def test_without_a_difference_the_paired_section_is_left_out() -> None:
 
 def test_the_methods_are_tabled_with_intervals_and_difference() -> None:
     text = render_report(results())
-    interval = "50.0% (40.0% to 60.0%) | 0.500 (0.400 to 0.600)"
-    assert f"{interval} | 0.500 (0.400 to 0.600) | +2.2 points, p = 0.0012 |" in text
+    assert "| 50.0% (40.0% to 60.0%) | +2.2 points, p = 0.0012 |" in text
     assert "| baseline |" in text
+    assert "| vanilla | 1.25 | 0.500 (0.400 to 0.600) | 0.500 (0.400 to 0.600) |" in text
 
 
-def test_the_winning_trial_is_the_best_complete_one() -> None:
+def test_each_candidate_is_tabled_with_its_gain() -> None:
     text = render_report(results())
-    assert "Trial 1 won: source weight 2.3, temperature 1.9; validation NLL 0.7000 nats" in text
-    assert "lowest of 2 complete trials, 3 in all (vanilla, weight 0: 0.9000 nats)" in text
+    assert "3 candidates, 1 of them stopped early" in text
+    assert "| 0 (vanilla) | 1.9 | 0.9000 | 50.0% | baseline |" in text
+    assert "| 2.3 | 1.9 | 0.7000 | 60.0% | +0.200 (+0.100 to +0.300) |" in text
 
 
-def test_a_vanilla_trial_that_did_not_finish_is_said_so() -> None:
-    best = Best(2.3, 1.9, 3, 0.7, None)
-    assert "(vanilla, weight 0: not finished)" in render_report(replace(results(), best=best))
-
-
-def test_vanilla_that_wins_the_search_is_said_twice() -> None:
-    text = render_report(replace(results(), best=Best(0.0, 1.73, 3, 0.7, 0.7)))
-    assert "**Vanilla fine-tuning won the search**" in text
-    assert "The source weight is 0: the model called co-tuning was trained as vanilla" in text
+@pytest.mark.parametrize(
+    ("mean", "error", "words"),
+    [
+        (0.2, 0.05, "That is clear"),
+        (0.08, 0.05, "That is weak evidence"),
+        (0.01, 0.05, "That is hardly evidence"),
+        (-0.2, 0.05, "That is clear"),
+    ],
+)
+def test_the_recommendation_says_what_for_and_how_sure_it_is(
+    mean: float, error: float, words: str
+) -> None:
+    method = "co-tuning" if mean > 0 else "vanilla"
+    text = recommendation(Best(1.2, 1.9, 4, gain(mean, error), method), 60)
+    name = {"co-tuning": "Co-Tuning", "vanilla": "vanilla fine-tuning"}[method]
+    assert text.startswith(f"**Recommended: {name}** (`data/fine-tune/{method}`). Each of the 60")
+    word = "better" if mean > 0 else "worse"
+    assert f"weight 1.2, was {word} than vanilla fine-tuning by {abs(mean):.3f} nats" in text
+    assert "gain in accuracy is +3.3 points (-0.7 to +7.3)" in text
+    assert words in text
 
 
 def test_no_search_is_said_so() -> None:
-    best = Best(2.3, 1.73, 0, None, None)
+    best = Best(2.3, 1.73)
     text = render_report(replace(results(), best=best, trials=pd.DataFrame()))
+    assert text.splitlines()[2].startswith(
+        "No search ran (`tune.trials: 0`), so that only the test"
+    )
     assert "No search ran (`tune.trials: 0`); taken from params.yaml: source weight 2.3" in text
 
 

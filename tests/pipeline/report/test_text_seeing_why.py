@@ -45,7 +45,7 @@ def results(classes: int = 4) -> Results:
         differences={},
         histories={},
         calibration=Calibration(1.7, "target-likelihood", False, 1.2, 1.1, 0.2, 0.1),
-        best=Best(2.3, 1.9, 3, 0.7, 0.9),
+        best=Best(2.3, 1.9),
         trials=pd.DataFrame(),
         diagnostics={},
         top_categories=pd.DataFrame(),
@@ -135,13 +135,6 @@ def test_without_a_comparison_the_source_head_alone_is_shown() -> None:
     assert "### The source head" in text
     assert "class-gains.png" not in text
     assert "Spearman" not in text
-
-
-def test_a_source_weight_of_zero_explains_nothing() -> None:
-    best = Best(0.0, 1.9, 3, 0.7, 0.7)
-    text = text_of(replace(results(), best=best, gains=pd.DataFrame()))
-    assert "no method trained this head" in text
-    assert "The source head has" not in text
 
 
 def test_without_co_tuning_there_is_no_such_section() -> None:

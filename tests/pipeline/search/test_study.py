@@ -1,30 +1,25 @@
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
+from work import SPACE, bowl_value
 
+from pipeline.search.evidence import Evidence
 from pipeline.search.shared_trials import SharedTrials
 from pipeline.search.study import (
-    SearchSpace,
     StudyPlace,
+    candidates,
     finished_trials,
+    is_given,
     join_study,
+    keep_evidence,
     open_study,
     trials_table,
     work_off,
 )
 
-SPACE = SearchSpace(2.3, 1.0, max_source_weight=5.0, max_temperature_factor=2.0)
 
-
-def bowl(trial):
-    """Lowest at weight 1 and factor 1."""
-    weight, factor = SPACE.suggest(trial)
-    value = (weight - 1) ** 2 + (factor - 1) ** 2
-    trial.report(value, 1)
-    return value
-
-
-def search(study, trials, run_trial=bowl):
+def search(study, trials, run_trial=bowl_value):
     work_off(SharedTrials(study), SPACE, run_trial, trials)
     return study
 
@@ -87,10 +82,47 @@ def test_pruned_trials_count_as_finished(journal):
     assert [trial.state for trial in study.trials] == [TrialState.PRUNED] * 2
 
 
-def test_the_table_has_a_row_a_trial_and_the_temperature_itself(journal):
+def test_the_table_has_a_row_a_trial_its_temperature_and_its_gain_over_vanilla(journal):
     study = open_study(journal, seed=0)
     search(study, 3)
     table = trials_table(study, temperature=1.5)
     assert table["number"].tolist() == [0, 1, 2]
-    assert table["validation_nll"].tolist()[:2] == [1.0, pytest.approx(1.69)]
+    assert table["held_out_nll"].tolist()[:2] == [1.0, pytest.approx(1.69)]
+    assert table["held_out_accuracy"].tolist() == [0.5] * 3
+    assert np.isnan(table["gain"][0])
+    assert table["gain"][1] == pytest.approx(-0.69)
     assert table["temperature"].tolist() == [1.5 * f for f in table["temperature_factor"]]
+
+
+def test_what_was_pruned_is_no_candidate_and_a_missing_vanilla_is_said(journal):
+    def prune_vanilla(trial):
+        value = bowl_value(trial)
+        if value == 1:
+            raise optuna.TrialPruned
+        return value
+
+    study = open_study(journal, seed=0)
+    search(study, 3, prune_vanilla)
+    vanilla, others = candidates(study)
+    assert vanilla is None
+    assert [one.number for one in others] == [1, 2]
+    assert np.isnan(trials_table(study, 1.0).loc[[0], "held_out_nll"]).all()
+
+
+def test_a_candidate_that_is_worse_on_every_fold_is_pruned_but_never_a_given_one(journal):
+    """A signed-rank test on four folds can reach p = 1/16."""
+
+    def on_folds(trial):
+        weight, _ = SPACE.suggest(trial)
+        for fold in range(1, 9):
+            trial.report(weight + 0.01 * fold, fold)
+            if not is_given(trial) and trial.should_prune():
+                raise optuna.TrialPruned
+        keep_evidence(trial, Evidence(np.full(2, weight), np.ones(2)))
+        return weight
+
+    study = open_study(journal, seed=0)
+    search(study, 5, on_folds)
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.COMPLETE] * 2 + [TrialState.PRUNED] * 3
+    assert [len(trial.intermediate_values) for trial in study.trials] == [8, 8, 4, 4, 4]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 from sharing import Started, let_go, trials, wait_until
-from work import SPACE, search
+from work import SPACE, bowl_value, search
 
 from pipeline.search.shared_trials import FINISHED, SharedTrials
 from pipeline.search.study import StudyPlace, open_study, trials_table, work_off
@@ -60,7 +60,7 @@ def test_a_study_that_is_shared_keeps_the_running_trials_of_others(place: str) -
 def test_studies_of_other_names_do_not_mix(place: str) -> None:
     def search(name: str) -> int:
         study = open_study(StudyPlace(place, name, shared=True), seed=0)
-        work_off(SharedTrials(study), SPACE, lambda trial: sum(SPACE.suggest(trial)), 3)
+        work_off(SharedTrials(study), SPACE, bowl_value, 3)
         return len(trials_table(study, 1.0))
 
     assert [search(name) for name in ("tune-one", "tune-other", "tune-one")] == [3, 3, 3]

@@ -17,7 +17,8 @@ from pipeline.cotuning.objectives import Objective, co_tuning, compose, vanilla
 from pipeline.datasets.batches import ImageSet, Preprocessing, evaluation_batches, training_batches
 from pipeline.params.sections import Training
 from pipeline.training.compute import Compute
-from pipeline.training.fit import EPOCHS_PER_SEED, Data, FitResult, fit
+from pipeline.training.data import Data
+from pipeline.training.fit import EPOCHS_PER_SEED, FitResult, fit
 from pipeline.training.inference import predict, validate
 
 CPU = Compute(torch.device("cpu"), torch.float32)

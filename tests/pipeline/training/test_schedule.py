@@ -15,7 +15,8 @@ from pipeline.cotuning.objectives import vanilla
 from pipeline.datasets.batches import ImageSet, Preprocessing
 from pipeline.params.sections import Training
 from pipeline.training.compute import Compute
-from pipeline.training.fit import Data, FitResult, Loop, fit
+from pipeline.training.data import Data
+from pipeline.training.fit import FitResult, Loop, fit
 from pipeline.training.schedule import Length, learning_rate_factor, training_length
 
 CPU = Compute(torch.device("cpu"), torch.float32)

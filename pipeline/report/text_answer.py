@@ -1,0 +1,87 @@
+"""The beginning of the report: which method to take, why, and how sure that is."""
+
+from collections.abc import Iterable
+
+from pipeline.artifacts import Best
+from pipeline.params.methods import BASELINE, CO_TUNING
+from pipeline.report.markdown import points
+from pipeline.report.metrics import PairedDifference
+from pipeline.report.results import Results
+
+METHODS = (
+    "Both methods start from the same pre-trained network. Vanilla fine-tuning replaces its last "
+    "layer by a new one; Co-Tuning adds the new one and goes on teaching the old one, by what the "
+    "source categories tell of each class."
+)
+
+
+def answer(results: Results) -> Iterable[str]:
+    """The recommendation, what the test says of it, and on how many images all of it stands."""
+    difference = results.differences.get(CO_TUNING)
+    yield "# Did Co-Tuning help?" if difference else "# Evaluation"
+    if difference:
+        yield recommendation(results.best, results.images("train") + results.images("validation"))
+        yield f"**On the test: {verdict(difference)}**"
+        yield METHODS
+    yield (
+        f"Judged on {results.images('test'):,} test images of {len(results.classes)} classes, "
+        f"after training on {results.images_a_class('train')} images a class, with "
+        f"{results.images_a_class('validation')} more for validation."
+    )
+    if difference:
+        yield (
+            f"Only co-tuning is right on {difference.only_second_right:,} test images, only "
+            f"vanilla on {difference.only_first_right:,}. The noise meant here is which images "
+            "were drawn for the test; chance in training comes on top. Each method was trained "
+            f"once, with seed {results.params.seed}: check a small difference with other seeds."
+        )
+
+
+def recommendation(best: Best, images: int) -> str:
+    """Which method the held-out images of the search speak for.
+
+    Args:
+        images: that were held out in turn.
+    """
+    if best.gain is None:
+        return (
+            "No search ran (`tune.trials: 0`), so that only the test tells which method to take; "
+            "`tune.trials: 2` recommends one without looking at the test images."
+        )
+    likelihood, accuracy = best.gain.log_likelihood, best.gain.accuracy
+    name = "Co-Tuning" if best.recommended == CO_TUNING else "vanilla fine-tuning"
+    better = "better" if likelihood.mean > 0 else "worse"
+    return (
+        f"**Recommended: {name}** (`data/fine-tune/{best.recommended}`). Each of the {images:,} "
+        "images for training and validation was held out in turn: there Co-Tuning, at the source "
+        f"weight {best.source_weight:.3g}, was {better} than vanilla fine-tuning by "
+        f"{abs(likelihood.mean):.3f} nats of log-likelihood an image (95% interval of the gain "
+        f"{likelihood.low:+.3f} to {likelihood.high:+.3f}); the gain in accuracy is "
+        f"{points(accuracy.mean)} points ({points(accuracy.low)} to {points(accuracy.high)}). "
+        f"{_sureness(likelihood.mean, likelihood.standard_error)}"
+    )
+
+
+def verdict(difference: PairedDifference) -> str:
+    """One sentence on co-tuning minus vanilla: better, worse or neither; how much; how sure."""
+    size = (
+        f"{points(difference.difference)} percentage points of test accuracy (95% interval "
+        f"{points(difference.low)} to {points(difference.high)}, McNemar {p_value(difference)})"
+    )
+    if difference.exceeds_noise:
+        word = "better" if difference.difference > 0 else "worse"
+        return f"Co-Tuning is {word} than {BASELINE} fine-tuning beyond the noise: {size}."
+    return f"Co-Tuning makes no difference to {BASELINE} that exceeds the noise: {size}."
+
+
+def p_value(difference: PairedDifference) -> str:
+    p = difference.p_value
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+
+
+def _sureness(mean: float, error: float) -> str:
+    if abs(mean) > 2 * error:
+        return "That is clear: chance in the images alone would hardly do it."
+    if abs(mean) > error:
+        return "That is weak evidence: chance in the images may have done it."
+    return "That is hardly evidence: either method may be the better one, and not by much."

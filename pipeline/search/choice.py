@@ -1,0 +1,78 @@
+"""Which candidate of a search is taken, and whether it is to be preferred to vanilla."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.search.evidence import Difference, Evidence, difference
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A source weight, a factor of the calibrated temperature, and what held-out images say."""
+
+    number: int
+    source_weight: float
+    temperature_factor: float
+    evidence: Evidence
+
+    @property
+    def loss(self) -> float:
+        """Mean over the held-out images, in nats."""
+        return float(self.evidence.losses.mean())
+
+
+@dataclass(frozen=True)
+class Gain:
+    """By how much a candidate is better than vanilla on held-out images, positive where it is.
+
+    Attributes:
+        log_likelihood: in nats, each at its own temperature.
+        accuracy: in [-1, 1].
+    """
+
+    log_likelihood: Difference
+    accuracy: Difference
+
+
+def choose(
+    candidates: Sequence[Candidate], source_weight: float, temperature_factor: float
+) -> Candidate:
+    """The one nearest to the default among those that are not clearly worse than the best.
+
+    Clearly worse is by more than one standard error of the paired difference in loss. So the
+    default is left only for what is better beyond that.
+
+    Args:
+        candidates: at least one, all of Co-Tuning, judged on the same images.
+        source_weight, temperature_factor: the default; distances are those of the logarithms.
+
+    Source: the one-standard-error rule, Breiman et al., Classification and Regression Trees, 1984,
+    section 3.4.3, here with paired differences.
+    """
+    best = min(candidates, key=lambda candidate: candidate.loss)
+
+    def is_close(candidate: Candidate) -> bool:
+        to_best = difference(best.evidence.losses, candidate.evidence.losses)
+        return to_best.mean <= to_best.standard_error
+
+    def distance(candidate: Candidate) -> float:
+        return math.hypot(
+            math.log(candidate.source_weight / source_weight),
+            math.log(candidate.temperature_factor / temperature_factor),
+        )
+
+    return min(filter(is_close, candidates), key=distance)
+
+
+def gain(vanilla: Candidate, candidate: Candidate) -> Gain:
+    """Of a candidate over vanilla, on the same images."""
+    return Gain(
+        difference(candidate.evidence.losses, vanilla.evidence.losses),
+        difference(vanilla.evidence.correct, candidate.evidence.correct),
+    )
+
+
+def beats_vanilla(found: Gain) -> bool:
+    """Whether held-out images speak for the candidate: by likelihood, in which they say most."""
+    return found.log_likelihood.mean > 0

@@ -1,0 +1,137 @@
+"""Candidates of a search, each trained on folds of the training and validation images."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pipeline.artifacts import Prepared, SplitLogits, write_tensors
+from pipeline.cotuning.folds import stratified_folds
+from pipeline.params import Params
+from pipeline.params.methods import BASELINE, CO_TUNING
+from pipeline.search.evidence import HeldOut
+from pipeline.sources.from_logits import learn_relationship, source_predictions
+from pipeline.sources.models import SourceModel
+from pipeline.training.compute import Compute
+from pipeline.training.data import Data
+from pipeline.training.fit import fit
+from pipeline.training.inference import EVALUATION_BATCH, predict_crops
+from pipeline.training.methods import SourceLabels, compose_method, new_model, training_data
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Places of images among those of training and validation together.
+
+    Attributes:
+        kept, held_out: to train on, and to judge by.
+        seed: of the head and of the batches.
+    """
+
+    kept: Tensor
+    held_out: Tensor
+    seed: int
+
+
+def repeated_folds(labels: Tensor, folds: int, repeats: int, seed: int) -> list[Fold]:
+    """Stratified folds of labelled images, dealt out anew and with another seed in each repeat."""
+    return [
+        Fold(kept, held_out, seed + repeat)
+        for repeat in range(repeats)
+        for kept, held_out in stratified_folds(labels, folds, seed + repeat)
+    ]
+
+
+@dataclass(frozen=True)
+class FoldTrainer:
+    """Trains candidates on folds, each exactly as fine-tune trains the method.
+
+    Attributes:
+        temperature: the calibrated one.
+        splits: source logits of train and validation.
+        work: folder of what is finished, so that no fold is trained twice.
+    """
+
+    params: Params
+    prepared: Prepared
+    source: SourceModel
+    splits: dict[str, SplitLogits]
+    temperature: float
+    compute: Compute
+    work: Path
+
+    @property
+    def data(self) -> Data:
+        return training_data(self.prepared, self.source, self.params.source_model.input_size)
+
+    def folds(self) -> list[Fold]:
+        section, labels = self.params.tune, torch.from_numpy(self.data.joined().labels)
+        return repeated_folds(labels, section.folds, section.repeats, self.params.seed)
+
+    def held_out(
+        self,
+        source_weight: float,
+        temperature_factor: float,
+        on_batch: Callable[[int], None] = lambda images: None,
+    ) -> Iterator[HeldOut]:
+        """Of each fold what the candidate predicts for its images; a weight of 0 is vanilla.
+
+        Raises:
+            DivergedError: a training did.
+        """
+        labels = torch.from_numpy(self.data.joined().labels)
+        teach = self._teacher(self.temperature * temperature_factor) if source_weight else _nothing
+        name = f"{source_weight:.8g}-{temperature_factor:.8g}"
+        for number, fold in enumerate(self.folds()):
+            path = self.work / f"{name}-{number}.safetensors"
+            if not path.exists():
+                logits = self._train(fold, source_weight, teach(fold), on_batch)
+                write_tensors(path, {"logits": logits})
+            yield HeldOut(fold.held_out, load_file(path)["logits"], labels[fold.held_out])
+
+    def images_passed(self) -> int:
+        """How many images a candidate passes in all its trainings."""
+        return sum(
+            self.data.dealt(fold.kept, fold.held_out).images_passed(self.params.fine_tune)
+            for fold in self.folds()
+        )
+
+    def _teacher(self, temperature: float) -> Callable[[Fold], SourceLabels]:
+        """Source labels by the relationship of a fold's kept images, learned in one way for all."""
+        classes, way = len(self.prepared.classes), self.params.fit_relationship
+        learner = learn_relationship(self.splits, classes, temperature, way).learner
+        probabilities, labels = source_predictions(self.splits, temperature)
+
+        def teach(fold: Fold) -> SourceLabels:
+            relationship = learner(probabilities[fold.kept], labels[fold.kept])
+            return SourceLabels(relationship.to(self.compute.device), self.splits, temperature)
+
+        return teach
+
+    def _train(
+        self,
+        fold: Fold,
+        source_weight: float,
+        labels: SourceLabels,
+        on_batch: Callable[[int], None],
+    ) -> Tensor:
+        """Logits [held out, classes] of the images that the fold holds out."""
+        model = new_model(self.source, len(self.prepared.classes), fold.seed)
+        model.to(self.compute.device)
+        section, data = self.params.fine_tune, self.data.dealt(fold.kept, fold.held_out)
+        method = CO_TUNING if source_weight else BASELINE
+        objective, training = compose_method(
+            method, model, section, section.peers, labels, source_weight
+        )
+        result = fit(model, objective, data, training, self.compute, fold.seed, on_batch=on_batch)
+        model.load_state_dict(result.state)
+        return predict_crops(
+            model.deploy(), data.validation, data.preprocessing, 1, EVALUATION_BATCH, self.compute
+        )
+
+
+def _nothing(fold: Fold) -> SourceLabels:
+    return SourceLabels(torch.empty(0, 0), {}, 1.0)

@@ -1,0 +1,62 @@
+"""What a fine-tuned network predicts for the test images, and its own temperature."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import nn
+
+from pipeline.artifacts import Prepared
+from pipeline.cotuning.calibration import TemperatureFit, fit_temperature
+from pipeline.datasets.batches import Preprocessing
+from pipeline.params.sections import Evaluate
+from pipeline.report.metrics import classification_metrics, predictions_table
+from pipeline.training.compute import Compute
+from pipeline.training.inference import predict_crops
+
+TEMPERATURE_BOUNDS = (1 / 8, 8.0)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Of the test images.
+
+    Attributes:
+        predictions: a predictions table, see pipeline.report.metrics.
+        temperature: the network's own, fitted on the validation images, in [1/8, 8].
+    """
+
+    predictions: pd.DataFrame
+    temperature: TemperatureFit
+
+    def metrics(self, classes: int) -> dict[str, float]:
+        """Those of classification_metrics, and own_temperature."""
+        found = classification_metrics(self.predictions, classes)
+        return found | {"own_temperature": self.temperature.temperature}
+
+
+def judge(
+    network: nn.Module,
+    prepared: Prepared,
+    preprocessing: Preprocessing,
+    section: Evaluate,
+    compute: Compute,
+    on_batch: Callable[[int], None] = lambda images: None,
+) -> Judgement:
+    """Predict the validation and the test images; the former give the temperature.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
+    """
+    validation, test = (
+        # The mean ranks as the sum does, and is as sure of itself as a single crop.
+        predict_crops(
+            *(network, prepared.split(split), preprocessing, section.crops),
+            *(section.batch_size, compute, on_batch),
+        )
+        / section.crops
+        for split in ("validation", "test")
+    )
+    labels = torch.from_numpy(prepared.split("validation").labels)
+    own = fit_temperature(validation, labels, TEMPERATURE_BOUNDS)
+    return Judgement(predictions_table(test, prepared.samples("test"), own.temperature), own)

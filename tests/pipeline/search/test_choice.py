@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.search.choice import Candidate, beats_vanilla, choose, gain
+from pipeline.search.evidence import Evidence, difference
+
+NOISE = np.random.default_rng(0).normal(0, 0.3, (9, 60))
+
+
+def candidate(number: int, weight: float, loss: float, factor: float = 1.0) -> Candidate:
+    losses = loss + NOISE[number] - NOISE[number].mean()
+    return Candidate(number, weight, factor, Evidence(losses, (losses < loss) * 1.0))
+
+
+def test_the_default_stays_where_others_are_better_within_the_noise_only() -> None:
+    default, other = candidate(1, 2.3, 1.0), candidate(2, 4.0, 0.99)
+    assert choose([default, other], 2.3, 1.0) == default
+
+
+def test_the_default_is_left_for_what_is_clearly_better() -> None:
+    default, better = candidate(1, 2.3, 1.0), candidate(2, 0.5, 0.7)
+    assert choose([default, better], 2.3, 1.0) == better
+
+
+def test_of_those_that_are_close_to_the_best_the_nearest_to_the_default_is_taken() -> None:
+    default = candidate(1, 2.3, 1.0)
+    best, near, far = (candidate(n, w, 0.7) for n, w in ((2, 0.2), (3, 1.0), (4, 5.0)))
+    chosen = choose([default, best, near, far], 2.3, 1.0)
+    assert chosen == far
+    assert choose([default, best, near], 2.3, 1.0) == near
+
+
+def test_a_temperature_counts_as_a_distance_too() -> None:
+    same_weight, same_factor = candidate(1, 2.3, 0.7, factor=2.0), candidate(2, 2.0, 0.7)
+    assert choose([same_weight, same_factor], 2.3, 1.0) == same_factor
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 5.0), st.floats(0.5, 1.5)), min_size=1, max_size=8))
+def test_what_is_chosen_is_never_clearly_worse_than_another(
+    given: list[tuple[float, float]],
+) -> None:
+    candidates = [candidate(number, *values) for number, values in enumerate(given)]
+    chosen = choose(candidates, 2.3, 1.0)
+    best = min(candidates, key=lambda one: one.loss)
+    found = difference(best.evidence.losses, chosen.evidence.losses)
+    assert found.mean <= found.standard_error
+
+
+@pytest.mark.parametrize(("loss", "beats"), [(0.9, True), (1.1, False)])
+def test_a_gain_is_positive_where_the_candidate_is_better(loss: float, beats: bool) -> None:
+    vanilla = candidate(0, 0.0, 1.0)
+    found = gain(vanilla, candidate(1, 2.3, loss))
+    assert found.log_likelihood.mean == pytest.approx(1.0 - loss)
+    assert beats_vanilla(found) is beats
