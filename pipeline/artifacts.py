@@ -1,20 +1,17 @@
 """Where each artifact lies, its typed load and its atomic save."""
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.common.errors import UserError
-from pipeline.common.files import write_aside
+from pipeline.common.formats import read_json, write_csv, write_json, write_tensors
 from pipeline.datasets.batches import ImageSet
 from pipeline.search.choice import Gain
 from pipeline.search.evidence import Difference
@@ -82,17 +79,40 @@ class Best:
 
     Attributes:
         source_weight: lambda > 0, the best of Co-Tuning, whether or not it beats vanilla.
-        temperature: T > 0 of the source model.
+        temperature_factor: of the calibrated temperature of a sample.
         trials: finished trials behind the choice; 0 where params.yaml's values were passed on.
         gain: over vanilla on held-out images; None where no trial ran, as also recommended.
         recommended: the method that the evidence speaks for, co-tuning or vanilla.
     """
 
     source_weight: float
-    temperature: float
+    temperature_factor: float
     trials: int = 0
     gain: Gain | None = None
     recommended: str | None = None
+
+
+@dataclass(frozen=True)
+class Relationship:
+    """What the source head is taught by.
+
+    Attributes:
+        matrix: R [target, source] in float32.
+        temperature: T > 0 of the source predictions that it was learned from.
+        source_weight: lambda > 0.
+    """
+
+    matrix: Tensor
+    temperature: float
+    source_weight: float
+
+
+# What there is of every sample: folders seed-<n>, and two files.
+OF_A_SAMPLE = ("calibrate", "fit-relationship", "fine-tune", "evaluate")
+FILES_OF_A_SAMPLE = {
+    ("prepare-data", "manifest.csv"): "manifests/seed-{}.csv",
+    ("extract-logits", "logits.safetensors"): "logits/seed-{}.safetensors",
+}
 
 
 class Store:
@@ -100,23 +120,36 @@ class Store:
 
     Every load raises UserError naming the stage that makes a missing artifact; every save
     writes aside and renames.
+
+    Args:
+        root: the project's folder.
+        sample: the one of fine_tune.seeds whose artifacts these are, where each has its own.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, sample: int = 0) -> None:
         self.root = root
+        self.sample = sample
 
     def folder(self, stage: str, method: str | None = None) -> Path:
-        """data/<stage>/ or data/<stage>/<method>/."""
+        """data/<stage>/, below it <method>/ and, of what each sample has, seed-<n>/."""
         folder = self.root / "data" / stage
-        return folder / method if method else folder
+        folder = folder / method if method else folder
+        return folder / f"seed-{self.sample}" if stage in OF_A_SAMPLE else folder
+
+    def path(self, *names: str) -> Path:
+        """data/<names...>, or the sample's own file where each has one."""
+        stage, *folders, last = names
+        if (stage, last) in FILES_OF_A_SAMPLE:
+            last = FILES_OF_A_SAMPLE[stage, last].format(self.sample)
+        return self.folder(stage, *folders) / last
 
     def work_folder(self, stage: str) -> Path:
         """What a stage keeps between runs outside its outputs: checkpoints, the tuning journal."""
         return self.root / ".work" / stage
 
     def require(self, *names: str) -> Path:
-        """The path data/<names...>; the first name is the stage."""
-        path = self.root.joinpath("data", *names)
+        """path(*names), which must exist; the first name is the stage."""
+        path = self.path(*names)
         if not path.exists():
             raise UserError(
                 f"{path.relative_to(self.root)} is missing; make it with `cot stage {names[0]}`, "
@@ -136,20 +169,19 @@ class Store:
 
     def require_test_images(self) -> None:
         """UserError where prepare-data drew no test split."""
-        manifest = pd.read_csv(self.require("prepare-data", "manifest.csv"))
-        if not (manifest["split"] == "test").any():
+        path = self.require("prepare-data", "manifest.csv")
+        if not (pd.read_csv(path)["split"] == "test").any():
             raise UserError(
-                "data/prepare-data/manifest.csv has no test images; set prepare_data.test_fraction "
+                f"{path.relative_to(self.root)} has no test images; set prepare_data.test_fraction "
                 "to null, or to a share as 0.2, and run `cot stage prepare-data`"
             )
 
     def save_manifest(
         self, manifest: pd.DataFrame, classes: Sequence[str], source_folders: Sequence[str]
     ) -> None:
-        folder = self.folder("prepare-data")
-        write_csv(folder / "manifest.csv", manifest)
+        write_csv(self.path("prepare-data", "manifest.csv"), manifest)
         write_json(
-            folder / "classes.json",
+            self.path("prepare-data", "classes.json"),
             {"classes": list(classes), "source_folders": list(source_folders)},
         )
 
@@ -164,16 +196,15 @@ class Store:
         }
 
     def save_logits(self, splits: Mapping[str, SplitLogits], categories: tuple[str, ...]) -> None:
-        folder = self.folder("extract-logits")
         write_tensors(
-            folder / "logits.safetensors",
+            self.path("extract-logits", "logits.safetensors"),
             {
                 f"{split}.{part}": getattr(logits, part)
                 for split, logits in splits.items()
                 for part in ("logits", "labels", "rows")
             },
         )
-        write_json(folder / "categories.json", list(categories))
+        write_json(self.path("extract-logits", "categories.json"), list(categories))
 
     def load_categories(self) -> list[str]:
         return read_json(self.require("extract-logits", "categories.json"))
@@ -193,16 +224,20 @@ class Store:
     def save_best(self, best: Best) -> None:
         write_json(self.folder("tune") / "best.json", asdict(best))
 
-    def load_relationship(self) -> Tensor:
-        """R [target, source] in float32."""
-        return load_file(self.require("fit-relationship", "relationship.safetensors"))[
-            "relationship"
-        ].float()
+    def load_relationship(self) -> Relationship:
+        tensors = load_file(self.require("fit-relationship", "relationship.safetensors"))
+        numbers = (float(tensors[name]) for name in ("temperature", "source_weight"))
+        return Relationship(tensors["relationship"].float(), *numbers)
 
-    def save_relationship(self, relationship: Tensor) -> None:
+    def save_relationship(self, matrix: Tensor, temperature: float, source_weight: float) -> None:
+        """R [target, source], in the precision that it has."""
+        numbers = {"temperature": temperature, "source_weight": source_weight}
+        tensors = {
+            name: torch.tensor(value, dtype=torch.float64) for name, value in numbers.items()
+        }
         write_tensors(
-            self.folder("fit-relationship") / "relationship.safetensors",
-            {"relationship": relationship},
+            self.path("fit-relationship", "relationship.safetensors"),
+            {"relationship": matrix} | tensors,
         )
 
     def load_model_state(self, method: str) -> dict[str, Tensor]:
@@ -212,36 +247,3 @@ class Store:
         self, method: str, state: Mapping[str, Tensor], metadata: Mapping[str, str]
     ) -> None:
         write_tensors(self.folder("fine-tune", method) / "model.safetensors", state, metadata)
-
-
-def by_class(classes: Sequence[str], values: Tensor) -> dict[str, float | None]:
-    """One value [classes] for each class as JSON, by its name; None for NaN."""
-    pairs = zip(classes, values.tolist(), strict=True)
-    return {name: None if math.isnan(value) else value for name, value in pairs}
-
-
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())
-
-
-def write_json(path: Path, value: Any) -> None:
-    with write_aside(path) as aside:
-        aside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    with write_aside(path) as aside:
-        table.to_csv(aside, index=False)
-
-
-def write_tensors(
-    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
-) -> None:
-    with write_aside(path) as aside:
-        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, aside, metadata=dict(metadata or {}))
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    with safe_open(path, framework="pt") as file:
-        return dict(file.metadata() or {})

@@ -15,7 +15,7 @@ from pipeline.tracking.runs import stage_run
 
 
 def run(params: Params) -> None:
-    store = Store(project_root())
+    store = Store(project_root(), params.sample)
     section = params.calibrate
     splits = store.load_logits()
     classes = len(store.load_classes())
@@ -26,6 +26,7 @@ def run(params: Params) -> None:
         section.model_dump(),
         inputs=[store.require("extract-logits", "logits.safetensors")],
         outputs=folder,
+        of={"seed": params.sample},
     ) as run:
         fitted = find_temperature(section, splits, classes)
         before, labels = judged_predictions(section, splits, classes, 1.0)

@@ -2,13 +2,14 @@
 
 import pandas as pd
 
-from pipeline.artifacts import Store, read_json, write_csv
+from pipeline.artifacts import Store
 from pipeline.claims.figures import accuracy_by_rate, variant_differences
 from pipeline.claims.run_cells import cell_folder
 from pipeline.claims.sweep import recovery, sweep_gains
 from pipeline.claims.sweep_figures import gain_by_setting, recovery_by_images
 from pipeline.claims.table import render, summarise
 from pipeline.common.files import write_aside
+from pipeline.common.formats import read_json, write_csv
 from pipeline.common.project import project_root
 from pipeline.params import Params
 from pipeline.report.figures import save_figure

@@ -41,6 +41,10 @@ Method = Annotated[
         show_default=False,
     ),
 ]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, help="One of fine_tune.seeds; without it the first.", show_default=False),
+]
 CellWorkers = Annotated[
     int, typer.Option(min=1, help="Processes that run cells; the numbers do not depend on it.")
 ]
@@ -78,9 +82,9 @@ def extract_logits(override: Override = None, overlay: Overlay = None) -> None:
 
 
 @stage.command()
-def calibrate(override: Override = None, overlay: Overlay = None) -> None:
+def calibrate(seed: Seed = None, override: Override = None, overlay: Overlay = None) -> None:
     """Find the temperature of the source model."""
-    run_stage("calibrate", override, overlay)
+    run_stage("calibrate", override, overlay, seed=seed)
 
 
 @stage.command()
@@ -95,21 +99,25 @@ def tune(
 
 
 @stage.command("fit-relationship")
-def fit_relationship(override: Override = None, overlay: Overlay = None) -> None:
+def fit_relationship(seed: Seed = None, override: Override = None, overlay: Overlay = None) -> None:
     """Learn p(source category | target class)."""
-    run_stage("fit_relationship", override, overlay)
+    run_stage("fit_relationship", override, overlay, seed=seed)
 
 
 @stage.command("fine-tune")
-def fine_tune(method: Method, override: Override = None, overlay: Overlay = None) -> None:
+def fine_tune(
+    method: Method, seed: Seed = None, override: Override = None, overlay: Overlay = None
+) -> None:
     """Fine-tune the source model on the target data."""
-    run_stage("fine_tune", override, overlay, method=method)
+    run_stage("fine_tune", override, overlay, method=method, seed=seed)
 
 
 @stage.command()
-def evaluate(method: Method, override: Override = None, overlay: Overlay = None) -> None:
+def evaluate(
+    method: Method, seed: Seed = None, override: Override = None, overlay: Overlay = None
+) -> None:
     """Judge a fine-tuned model on the test split."""
-    run_stage("evaluate", override, overlay, method=method)
+    run_stage("evaluate", override, overlay, method=method, seed=seed)
 
 
 @stage.command()

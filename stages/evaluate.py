@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.artifacts import SplitLogits, Store, by_class, write_csv, write_json
+from pipeline.artifacts import SplitLogits, Store
+from pipeline.common.formats import by_class, write_csv, write_json
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.cotuning.diagnostics import class_means, source_head_divergence
 from pipeline.datasets.batches import Preprocessing, evaluation_batches
 from pipeline.params import Params
+from pipeline.params.sections import Evaluate
 from pipeline.report.figures import confusion_matrix, save_figure
 from pipeline.report.metrics import bootstrap_intervals
 from pipeline.sources.models import load_source_model
@@ -24,17 +26,17 @@ from pipeline.training.methods import new_model
 
 
 def run(params: Params, method: str) -> None:
-    store = Store(project_root())
+    store = Store(project_root(), params.sample)
     section = params.evaluate
     compute = resolve_compute(params.compute.device, params.compute.precision)
     store.require_test_images()
     prepared = store.load_prepared()
     state = store.load_model_state(method)
     source = load_source_model(**params.source_model.model_dump())
-    model = new_model(source, len(prepared.classes), params.seed)
+    model = new_model(source, len(prepared.classes), params.sample_seed)
     model.load_state_dict(state)
     model.to(compute.device)
-    before, relationship = store.load_logits()["validation"], store.load_relationship()
+    before, relationship = store.load_logits()["validation"], store.load_relationship().matrix
     test, validation = prepared.split("test"), prepared.split("validation")
     folder = store.folder("evaluate", method)
     with (
@@ -50,7 +52,7 @@ def run(params: Params, method: str) -> None:
                 store.require("fine-tune", method, "model.safetensors"),
             ],
             outputs=folder,
-            method=method,
+            of={"method": method, "seed": params.sample},
         ) as run,
         progress(f"evaluate {method}", len(test) + 2 * len(validation)) as advance,
     ):
@@ -63,7 +65,7 @@ def run(params: Params, method: str) -> None:
         )
         source_head = distances(before, after, relationship, prepared.classes)
         write_json(folder / "source_head.json", source_head)
-        metrics = save(judged, prepared.classes, section.bootstrap_resamples, params.seed, folder)
+        metrics = save(judged, prepared.classes, section, params.sample_seed, folder)
         divergences = {
             f"source_head_kl_{name}": found["mean"] for name, found in source_head.items()
         }
@@ -71,11 +73,11 @@ def run(params: Params, method: str) -> None:
 
 
 def save(
-    judged: Judgement, classes: list[str], resamples: int, seed: int, folder: Path
+    judged: Judgement, classes: list[str], section: Evaluate, seed: int, folder: Path
 ) -> dict[str, float]:
     """The metrics of the test predictions, which are saved with their intervals and confusions."""
     predictions, metrics = judged.predictions, judged.metrics(len(classes))
-    intervals = bootstrap_intervals(predictions, len(classes), resamples, seed)
+    intervals = bootstrap_intervals([predictions], len(classes), section.bootstrap_resamples, seed)
     write_csv(folder / "predictions.csv", predictions)
     at_bound = {"own_temperature_at_bound": judged.temperature.at_bound}
     write_json(folder / "metrics.json", metrics | at_bound | {"intervals": intervals})

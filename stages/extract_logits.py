@@ -1,15 +1,16 @@
 """Pass the prepared images through the source model once; later stages read its logits."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from pipeline.artifacts import SplitLogits, Store
+from pipeline.artifacts import Prepared, SplitLogits, Store
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
-from pipeline.datasets.batches import Preprocessing, evaluation_batches
+from pipeline.datasets.batches import ImageSet, Preprocessing, evaluation_batches
 from pipeline.params import Params
 from pipeline.params.published_sizes import warn_of_size
 from pipeline.sources.categories import match_categories
@@ -31,30 +32,23 @@ def run(params: Params) -> None:
 
 def run_in(processes: Processes, params: Params) -> None:
     """What each of the processes does; the first one writes and tracks."""
-    store = Store(project_root())
+    root, seeds = project_root(), params.fine_tune.seeds
+    stores = [Store(root, seed) for seed in seeds]
     device = processes.device(params.compute.device)
     compute = resolve_compute(device, params.compute.precision)
-    prepared = store.load_prepared()
+    samples = [store.load_prepared() for store in stores]
     source = load_source_model(**params.source_model.model_dump())
-    source_labels = np.array(match_categories(prepared.source_folders, source.categories))
+    source_labels = np.array(match_categories(samples[0].source_folders, source.categories))
     network = source.network().to(compute.device)
     preprocessing = Preprocessing(params.source_model.input_size, source.mean, source.std)
+    images = images_of(samples)
+    part = images.part(processes.share(len(images)))
 
-    images = {name: prepared.split(name) for name in SPLITS}
-    images = {name: split for name, split in images.items() if len(split)}
-    parts = {name: split.part(processes.share(len(split))) for name, split in images.items()}
-
-    def extract(advance: Callable[[int], None] = lambda done: None) -> dict[str, SplitLogits]:
-        splits = {}
-        for name, part in parts.items():
-            batches = evaluation_batches(
-                part, preprocessing, params.extract_logits.batch_size, compute.device
-            )
-            logits, labels = map(processes.gather, predict(network, batches, compute, advance))
-            if name == "source-validation":
-                labels = torch.from_numpy(source_labels[labels])
-            splits[name] = SplitLogits(logits, labels, torch.from_numpy(images[name].rows))
-        return splits
+    def extract(advance: Callable[[int], None] = lambda done: None) -> Tensor:
+        batches = evaluation_batches(
+            part, preprocessing, params.extract_logits.batch_size, compute.device
+        )
+        return processes.gather(predict(network, batches, compute, advance)[0])
 
     if not processes.is_first:
         extract()
@@ -63,16 +57,48 @@ def run_in(processes: Processes, params: Params) -> None:
         log.warning(warning)
     with (
         stage_run(
-            store.root,
+            root,
             "extract-logits",
             params.extract_logits.model_dump() | {"source_model": params.source_model.model_dump()},
             inputs=[
-                store.require("prepare-data", "manifest.csv"),
-                store.require("prepare-data", "images.npy"),
+                *(store.require("prepare-data", "manifest.csv") for store in stores),
+                stores[0].require("prepare-data", "images.npy"),
             ],
-            outputs=store.folder("extract-logits"),
+            outputs=stores[0].folder("extract-logits"),
         ) as run,
-        progress("extract-logits", sum(map(len, parts.values()))) as advance,
+        progress("extract-logits", len(part)) as advance,
     ):
-        store.save_logits(extract(advance), source.categories)
-        run.log_metrics({f"{name}_images": len(split) for name, split in images.items()})
+        logits = extract(advance)
+        place = np.full(len(images.images), -1)
+        place[images.rows] = np.arange(len(images))
+        for store, sample in zip(stores, samples, strict=True):
+            store.save_logits(split_logits(sample, logits, place, source_labels), source.categories)
+        run.log_metrics({"images": len(images)})
+
+
+def images_of(samples: Sequence[Prepared]) -> ImageSet:
+    """Each image once that is of one of the splits in some sample."""
+    parts = [sample.split(name) for sample in samples for name in SPLITS]
+    rows = np.unique(np.concatenate([part.rows for part in parts]))
+    return ImageSet(samples[0].images, rows, np.zeros_like(rows))
+
+
+def split_logits(
+    sample: Prepared, logits: Tensor, place: np.ndarray, source_labels: np.ndarray
+) -> dict[str, SplitLogits]:
+    """Those of a sample, split by split.
+
+    Args:
+        logits: of all images [N, source].
+        place: of an image in these, by its row.
+        source_labels: the source category of each label of source-validation.
+    """
+    splits = {}
+    for name in SPLITS:
+        images = sample.split(name)
+        if len(images) == 0:
+            continue
+        labels = source_labels[images.labels] if name == "source-validation" else images.labels
+        rows = torch.from_numpy(images.rows)
+        splits[name] = SplitLogits(logits[place[images.rows]], torch.from_numpy(labels), rows)
+    return splits

@@ -5,14 +5,15 @@ from functools import partial
 
 import pandas as pd
 
-from pipeline.artifacts import Best, Store, write_csv
+from pipeline.artifacts import Relationship, Store
 from pipeline.common.errors import UserError
+from pipeline.common.formats import write_csv
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.common.resume import resume_key
 from pipeline.params import Params
 from pipeline.params.methods import teaches_source_head
-from pipeline.params.sections import Training
+from pipeline.params.sections import FineTune, Training
 from pipeline.sources.models import load_source_model
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import resolve_compute
@@ -35,30 +36,34 @@ def run(params: Params, method: str) -> None:
 
 def run_in(processes: Processes, params: Params, method: str) -> None:
     """What each of the processes does; the first one writes and tracks."""
-    store = Store(project_root())
-    best = store.load_best()
-    train, data, training = prepare(store, processes, params, method, best)
+    store = Store(project_root(), params.sample)
+    train, data, training, taught = prepare(store, processes, params, method)
     inputs = [
         store.require("prepare-data", "manifest.csv"),
         store.require("prepare-data", "images.npy"),
         store.require("extract-logits", "logits.safetensors"),
         store.require("fit-relationship", "relationship.safetensors"),
-        store.require("tune", "best.json"),
     ]
     steering = params.model_dump(
-        mode="json", include={"seed", "compute", "source_model", "fine_tune"}
+        mode="json",
+        include={
+            **dict.fromkeys(("compute", "source_model"), True),
+            "fine_tune": set(FineTune.model_fields) - {"methods", "seeds"},
+        },
     )
+    steering["seed"] = params.sample_seed
     key = resume_key(steering, inputs, TRAINING_CODE)
     checkpoint = store.work_folder("fine-tune") / method / f"{key}.pt"
     if not processes.is_first:
         train(checkpoint=checkpoint)
         return
-    logged = training.model_dump() | {"method": method, "seed": params.seed}
+    logged = training.model_dump() | {"method": method, "seed": params.sample_seed}
     if teaches_source_head(method):
-        logged |= {"source_weight": best.source_weight, "temperature": best.temperature}
+        logged |= {"source_weight": taught.source_weight, "temperature": taught.temperature}
     with (
         stage_run(
-            store.root, "fine-tune", logged, inputs, store.folder("fine-tune", method), method
+            *(store.root, "fine-tune", logged, inputs, store.folder("fine-tune", method)),
+            of={"method": method, "seed": params.sample},
         ) as run,
         progress(f"fine-tune {method}", data.images_passed(training)) as advance,
     ):
@@ -73,36 +78,36 @@ def run_in(processes: Processes, params: Params, method: str) -> None:
 
 
 def prepare(
-    store: Store, processes: Processes, params: Params, method: str, best: Best
-) -> tuple[Callable[..., FitResult], Data, Training]:
-    """fit() with all that the method trains by, the images, and the training's settings."""
+    store: Store, processes: Processes, params: Params, method: str
+) -> tuple[Callable[..., FitResult], Data, Training, Relationship]:
+    """fit() with all that the method trains by, the images, the settings, and what teaches."""
     section = params.fine_tune
     device = processes.device(params.compute.device)
     compute = resolve_compute(device, params.compute.precision)
     prepared = store.load_prepared()
-    relationship = store.load_relationship().to(compute.device)
-    if len(relationship) != len(prepared.classes):
+    taught = store.load_relationship()
+    if len(taught.matrix) != len(prepared.classes):
         raise UserError(
-            f"the relationship has {len(relationship)} target classes, the data "
+            f"the relationship has {len(taught.matrix)} target classes, the data "
             f"{len(prepared.classes)}; make it again with `cot stage fit-relationship`"
         )
     source = load_source_model(**params.source_model.model_dump())
     data = training_data(prepared, source, params.source_model.input_size)
-    model = new_model(source, len(prepared.classes), params.seed).to(compute.device)
-    labels = SourceLabels(relationship, store.load_logits(), best.temperature)
+    model = new_model(source, len(prepared.classes), params.sample_seed).to(compute.device)
+    labels = SourceLabels(taught.matrix.to(compute.device), store.load_logits(), taught.temperature)
     objective, training = compose_method(
         method,
         model,
         section,
         section.peers,
         labels,
-        best.source_weight,
+        taught.source_weight,
         processes,
     )
     train = partial(
-        fit, model, objective, data, training, compute, params.seed, processes=processes
+        fit, model, objective, data, training, compute, params.sample_seed, processes=processes
     )
-    return train, data, training
+    return train, data, training, taught
 
 
 def save(store: Store, method: str, result: FitResult) -> None:

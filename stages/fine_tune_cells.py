@@ -3,10 +3,11 @@
 import itertools
 from collections.abc import Iterator, Mapping
 
-from pipeline.artifacts import Store, read_json, write_csv
+from pipeline.artifacts import Store
 from pipeline.claims.cell import Cell
 from pipeline.claims.pool import pool_files
 from pipeline.claims.run_cells import run_cells
+from pipeline.common.formats import read_json, write_csv
 from pipeline.common.project import project_root
 from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings, FineTuneCells

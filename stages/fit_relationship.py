@@ -7,7 +7,8 @@ import pandas as pd
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.artifacts import SplitLogits, Store, by_class, write_csv, write_json
+from pipeline.artifacts import SplitLogits, Store
+from pipeline.common.formats import by_class, write_csv, write_json
 from pipeline.common.project import project_root
 from pipeline.cotuning import diagnostics
 from pipeline.params import Params
@@ -21,26 +22,29 @@ NEAR_MAJORITY = 0.02  # accuracy over the majority class that g must exceed to k
 
 
 def run(params: Params) -> None:
-    store = Store(project_root())
+    store = Store(project_root(), params.sample)
     section = params.fit_relationship
     splits, categories = store.load_logits(), store.load_categories()
     classes = store.load_classes()
     best = store.load_best()
+    temperature = store.load_calibration().temperature * best.temperature_factor
     folder = store.folder("fit-relationship")
     with stage_run(
         store.root,
         "fit-relationship",
-        section.model_dump() | {"temperature": best.temperature},
+        section.model_dump() | {"temperature": temperature},
         inputs=[
             store.require("extract-logits", "logits.safetensors"),
+            store.require("calibrate", "calibration.json"),
             store.require("tune", "best.json"),
         ],
         outputs=folder,
+        of={"seed": params.sample},
     ) as run:
-        learned = learn_relationship(splits, len(classes), best.temperature, section)
+        learned = learn_relationship(splits, len(classes), temperature, section)
         relationship = learned.relationship
-        found = diagnose(learned, splits, classes, best.temperature)
-        store.save_relationship(relationship)
+        found = diagnose(learned, splits, classes, temperature)
+        store.save_relationship(relationship, temperature, best.source_weight)
         write_json(folder / "diagnostics.json", found)
         write_csv(
             folder / "top_categories.csv",

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.artifacts import Store, write_csv
+from pipeline.artifacts import Store
 from pipeline.claims.gain import gains, over_seeds, rank_correlations
 from pipeline.claims.gain_figure import gain_against_knowledge
 from pipeline.common.errors import UserError
+from pipeline.common.formats import write_csv
 from pipeline.common.project import project_root
 from pipeline.params import Params
 from pipeline.report.figures import save_figure

@@ -2,15 +2,20 @@
 
 import logging
 import os
+from collections.abc import Sequence
+
+import pandas as pd
 
 from pipeline.artifacts import Store
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
+from pipeline.datasets.listing import Listing
 from pipeline.datasets.readers.registry import list_source
 from pipeline.datasets.readers.source_validation import add_source_validation
 from pipeline.datasets.splits import build_manifest, drop_rows
 from pipeline.datasets.store.store_images import store_images
 from pipeline.params import Params
+from pipeline.params.prepare_data_section import PrepareData
 from pipeline.params.published_sizes import warn_of_size
 from pipeline.tracking.runs import stage_run
 
@@ -19,34 +24,25 @@ log = logging.getLogger(__name__)
 
 def run(params: Params) -> None:
     store = Store(project_root())
-    section = params.prepare_data
+    section, seeds = params.prepare_data, params.fine_tune.seeds
     if warning := warn_of_size(params.source_model):
         log.warning(warning)
     listing = list_source(section.source, store.root / section.root, section.expected_counts)
-    manifest = build_manifest(
-        listing,
-        images_per_class=section.images_per_class,
-        val_fraction=section.val_fraction,
-        test_fraction=section.test_fraction,
-        test_limit=section.test_limit,
-        seed=params.seed,
-        sampling_rate=section.sampling_rate,
-    )
+    drawn = [draw(listing, section, params.seed + seed) for seed in seeds]
     source_folders: tuple[str, ...] = ()
     if section.source_validation is not None:
-        listing, manifest, source_folders = add_source_validation(
-            listing,
-            manifest,
-            store.root / section.source_validation,
-            store.root / section.source_labels if section.source_labels else None,
-        )
+        root = store.root / section.source_validation
+        labels = store.root / section.source_labels if section.source_labels else None
+        added = [add_source_validation(listing, sample, root, labels) for sample in drawn]
+        (listing, _, source_folders), drawn = added[0], [sample for _, sample, _ in added]
+    paths = list(dict.fromkeys(path for sample in drawn for path in sample["path"]))
     folder = store.folder("prepare-data")
     with (
         stage_run(store.root, "prepare-data", section.model_dump(), [], folder) as run,
-        progress("prepare-data", len(manifest)) as advance,
+        progress("prepare-data", len(paths)) as advance,
     ):
         bad = store_images(
-            manifest["path"].tolist(),
+            paths,
             listing.read,
             folder / "images.npy",
             section.stored_size,
@@ -57,10 +53,42 @@ def run(params: Params) -> None:
             on_progress=advance,
         )
         if bad:
-            first = listing.read.locate(manifest["path"][bad[0]])
+            first = listing.read.locate(paths[bad[0]])
             log.warning("unreadable images left out: %d, the first is %s", len(bad), first)
-            manifest = drop_rows(manifest, bad, listing.classes)
-        store.save_manifest(manifest, listing.classes, source_folders)
-        counts = manifest["split"].value_counts()
-        run.log_metrics({f"{split}_images": count for split, count in counts.items()})
+        for seed, sample in zip(seeds, drawn, strict=True):
+            stored = in_store(sample, paths, bad, listing.classes)
+            Store(store.root, seed).save_manifest(stored, listing.classes, source_folders)
+            if seed == params.sample:
+                counts = stored["split"].value_counts()
+                run.log_metrics({f"{split}_images": count for split, count in counts.items()})
         run.log_metrics({"unreadable_images": len(bad)})
+
+
+def draw(listing: Listing, section: PrepareData, seed: int) -> pd.DataFrame:
+    """The manifest of one sample."""
+    return build_manifest(
+        listing,
+        images_per_class=section.images_per_class,
+        val_fraction=section.val_fraction,
+        test_fraction=section.test_fraction,
+        test_limit=section.test_limit,
+        seed=seed,
+        sampling_rate=section.sampling_rate,
+    )
+
+
+def in_store(
+    sample: pd.DataFrame, paths: Sequence[str], bad: Sequence[int], classes: Sequence[str]
+) -> pd.DataFrame:
+    """A sample's manifest with the rows of the stored images.
+
+    Args:
+        paths: of all images, in the order in which they were to be stored.
+        bad: which of them, by number, could not be read and are left out.
+    """
+    unreadable = {paths[number] for number in bad}
+    rows = {path: row for row, path in enumerate(p for p in paths if p not in unreadable)}
+    if unreadable:
+        lost = sample.loc[sample["path"].isin(unreadable), "row"]
+        sample = drop_rows(sample, lost.tolist(), classes)
+    return sample.assign(row=sample["path"].map(rows))

@@ -8,15 +8,18 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.artifacts import Store, read_json, write_csv
+from pipeline.artifacts import Store
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_aside
+from pipeline.common.formats import read_json, write_csv
 from pipeline.common.project import project_root
 from pipeline.params import Params
+from pipeline.params.methods import BASELINE, CO_TUNING
 from pipeline.report.class_gain_figure import class_gain_panels
 from pipeline.report.class_gains import class_gains
 from pipeline.report.figures import method_comparison, save_figure, training_curves
-from pipeline.report.metrics import PairedDifference, comparison_table, paired_difference
+from pipeline.report.metrics import bootstrap_intervals, mean_metrics
+from pipeline.report.paired import PairedDifference, comparison_table, paired_difference
 from pipeline.report.results import Results
 from pipeline.report.text import render_report
 from pipeline.report.text_answer import verdict
@@ -24,11 +27,9 @@ from pipeline.tracking.runs import StageRun, stage_run
 
 log = logging.getLogger(__name__)
 
-BASELINE = "vanilla"
-
 
 def run(params: Params) -> None:
-    store = Store(project_root())
+    store = Store(project_root(), params.sample)
     store.require_test_images()
     folder = store.folder("report")
     with stage_run(
@@ -47,7 +48,7 @@ def run(params: Params) -> None:
         write_csv(folder / "comparison.csv", table)
         with write_aside(folder / "report.md") as aside:
             aside.write_text(render_report(results), encoding="utf-8")
-        if difference := results.differences.get("co-tuning"):
+        if difference := results.differences.get(CO_TUNING):
             _announce(difference, run)
         log.info("The report is %s", (folder / "report.md").relative_to(store.root))
 
@@ -77,21 +78,14 @@ def gather(store: Store, params: Params, pictures: set[str]) -> Results:
     """
     methods = params.fine_tune.methods
     best = store.load_best()
-    manifest = pd.read_csv(store.require("prepare-data", "manifest.csv"))
-    test = manifest[manifest["split"] == "test"]
-    predictions: dict[str, pd.DataFrame] = {
-        method: load_predictions(store, method, test) for method in methods
-    }
+    predictions = {method: load_predictions(store, params, method) for method in methods}
     diagnostics = read_json(store.require("fit-relationship", "diagnostics.json"))
     classes = store.load_classes()
     return Results(
         params=params,
         classes=classes,
-        manifest=manifest,
-        metrics={
-            method: read_json(store.require("evaluate", method, "metrics.json"))
-            for method in methods
-        },
+        manifest=pd.read_csv(store.require("prepare-data", "manifest.csv")),
+        metrics={method: load_metrics(store, params, method, predictions) for method in methods},
         differences=differences_to_baseline(predictions, params),
         histories={
             method: pd.read_csv(store.require("fine-tune", method, "history.csv"))
@@ -115,50 +109,75 @@ def gather(store: Store, params: Params, pictures: set[str]) -> Results:
     )
 
 
-def load_predictions(store: Store, method: str, test: pd.DataFrame) -> pd.DataFrame:
-    """The predictions of a method for exactly the test split.
+def load_predictions(store: Store, params: Params, method: str) -> list[pd.DataFrame]:
+    """The predictions of a method, of each sample for exactly its test split.
 
     Raises:
         UserError: they are missing, or were made for other images or labels.
     """
-    predictions = pd.read_csv(store.require("evaluate", method, "predictions.csv"))
-    wanted = test.set_index("row")["label"].sort_index()
-    if not predictions.set_index("row")["label"].sort_index().equals(wanted):
-        raise UserError(
-            f"data/evaluate/{method}/predictions.csv is not of the present test split "
-            f"({len(predictions)} images there, {len(wanted)} in the manifest); make it again with "
-            f"`cot stage evaluate --method {method}`, or everything with `dvc repro`"
-        )
-    return predictions
+    tables = []
+    for sample in _samples(store, params):
+        manifest = pd.read_csv(sample.require("prepare-data", "manifest.csv"))
+        wanted = manifest[manifest["split"] == "test"].set_index("row")["label"].sort_index()
+        path = sample.require("evaluate", method, "predictions.csv")
+        predictions = pd.read_csv(path)
+        if not predictions.set_index("row")["label"].sort_index().equals(wanted):
+            raise UserError(
+                f"{path.relative_to(store.root)} is not of the present test split "
+                f"({len(predictions)} images there, {len(wanted)} in the manifest); make it again "
+                f"with `cot stage evaluate --method {method} --seed {sample.sample}`, or "
+                "everything with `dvc repro`"
+            )
+        tables.append(predictions)
+    return tables
+
+
+def load_metrics(
+    store: Store, params: Params, method: str, predictions: Mapping[str, list[pd.DataFrame]]
+) -> dict[str, Any]:
+    """As evaluate wrote them; of several samples the means, with intervals over all of it."""
+    found = [
+        read_json(sample.require("evaluate", method, "metrics.json"))
+        for sample in _samples(store, params)
+    ]
+    if len(found) == 1:
+        return dict(found[0])
+    classes, resamples = len(store.load_classes()), params.evaluate.bootstrap_resamples
+    tables = predictions[method]
+    return {
+        **mean_metrics(tables, classes),
+        "own_temperature": sum(one["own_temperature"] for one in found) / len(found),
+        "intervals": bootstrap_intervals(tables, classes, resamples, params.seed),
+    }
 
 
 def differences_to_baseline(
-    predictions: dict[str, pd.DataFrame], params: Params
+    predictions: Mapping[str, list[pd.DataFrame]], params: Params
 ) -> dict[str, PairedDifference]:
     """Of every method but vanilla to vanilla; none where vanilla is not among the methods."""
     if BASELINE not in predictions:
         return {}
     return {
         method: paired_difference(
-            predictions[BASELINE], table, params.report.bootstrap_resamples, params.seed
+            predictions[BASELINE], tables, params.report.bootstrap_resamples, params.seed
         )
-        for method, table in predictions.items()
+        for method, tables in predictions.items()
         if method != BASELINE
     }
 
 
 def gains_of_classes(
-    predictions: Mapping[str, pd.DataFrame],
+    predictions: Mapping[str, list[pd.DataFrame]],
     classes: list[str],
     diagnostics: Mapping[str, Any],
     params: Params,
 ) -> pd.DataFrame:
-    """Of co-tuning over vanilla; empty where one of them is missing."""
-    if not {BASELINE, "co-tuning"} <= predictions.keys():
+    """Of co-tuning over vanilla on the first sample; empty where one of them is missing."""
+    if not {BASELINE, CO_TUNING} <= predictions.keys():
         return pd.DataFrame()
     return class_gains(
-        predictions[BASELINE],
-        predictions["co-tuning"],
+        predictions[BASELINE][0],
+        predictions[CO_TUNING][0],
         classes,
         diagnostics,
         params.report.bootstrap_resamples,
@@ -166,17 +185,25 @@ def gains_of_classes(
     )
 
 
+def _samples(store: Store, params: Params) -> list[Store]:
+    return [Store(store.root, seed) for seed in params.fine_tune.seeds]
+
+
 def _inputs(store: Store, params: Params) -> list[Path]:
-    methods = params.fine_tune.methods
+    methods, samples = params.fine_tune.methods, _samples(store, params)
     return [
-        store.require("prepare-data", "manifest.csv"),
+        *(sample.require("prepare-data", "manifest.csv") for sample in samples),
         store.require("calibrate", "calibration.json"),
         store.require("tune", "best.json"),
         store.require("fit-relationship", "diagnostics.json"),
         *(store.require("fine-tune", method, "history.csv") for method in methods),
-        *(store.require("evaluate", method, "metrics.json") for method in methods),
-        *(store.require("evaluate", method, "predictions.csv") for method in methods),
         *(store.require("evaluate", method, "source_head.json") for method in methods),
+        *(
+            sample.require("evaluate", method, name)
+            for method in methods
+            for sample in samples
+            for name in ("metrics.json", "predictions.csv")
+        ),
     ]
 
 

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -14,7 +15,7 @@ OVER_PROCESSES = ("extract_logits", "fine_tune")
 
 
 def run_stage(
-    module: str, overrides: list[str] | None, overlay: Path | None, **options: object
+    module: str, overrides: list[str] | None, overlay: Path | None, **options: Any
 ) -> None:
     """Load params.yaml with the overrides and call the run() of stages.<module>."""
 
@@ -25,6 +26,8 @@ def run_stage(
         from pipeline.common.project import project_root
 
         values = params.load(project_root() / "params.yaml", overrides or [], overlay)
+        if "seed" in options:
+            values = values.of_sample(options.pop("seed"))
         if "method" in options:
             params.check_method(str(options["method"]))
         if module not in OVER_PROCESSES:

@@ -8,8 +8,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from pipeline.artifacts import Store, read_json, write_csv
+from pipeline.artifacts import Store
 from pipeline.claims.pool import Pool, load_pool, pool_files
+from pipeline.common.formats import read_json, write_csv
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.cotuning.objectives import Batch

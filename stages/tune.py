@@ -7,8 +7,9 @@ import optuna
 import torch
 from optuna.trial import Trial
 
-from pipeline.artifacts import Best, Store, write_csv
+from pipeline.artifacts import Best, Store
 from pipeline.common.errors import UserError
+from pipeline.common.formats import write_csv
 from pipeline.common.processes import CORES, run_in_processes
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
@@ -46,7 +47,7 @@ log = logging.getLogger(__name__)
 
 
 def run(params: Params, workers: int | None = None, storage: str | None = None) -> None:
-    store = Store(project_root())
+    store = Store(project_root(), params.sample)
     section = params.tune
     temperature = store.load_calibration().temperature
     inputs = [
@@ -60,16 +61,21 @@ def run(params: Params, workers: int | None = None, storage: str | None = None) 
     folds = store.work_folder("tune") / f"folds-{resume_key(steering, inputs, TRAINING_CODE)}"
     searched = steering | section.model_dump(exclude={"trials"})
     place = _place(store, resume_key(searched, inputs, SEARCH_CODE), storage)
-    study = open_study(place, params.seed)
+    study = open_study(place, params.sample_seed)
     with stage_run(store.root, "tune", section.model_dump(), inputs, folder) as run:
         if section.trials:
             _run_workers(params, place, run, workers, str(folds))
         table = trials_table(study, temperature)
-        best = _choose(study, params, temperature)
+        best = _choose(study, params)
         store.save_best(best)
         write_csv(folder / "trials.csv", table)
         save_figure(tune_trials(table, best.source_weight), folder / "trials.png")
-        run.log_metrics({"source_weight": best.source_weight, "temperature": best.temperature})
+        run.log_metrics(
+            {
+                "source_weight": best.source_weight,
+                "temperature": temperature * best.temperature_factor,
+            }
+        )
         if best.gain:
             run.log_metrics(
                 {
@@ -86,7 +92,7 @@ class TrialRunner:
     """
 
     def __init__(self, params: Params, run: StageRun, folds: str) -> None:
-        store = Store(project_root())
+        store = Store(project_root(), params.sample)
         self.params, self.run = params, run
         self.trainer = FoldTrainer(
             params,
@@ -145,7 +151,7 @@ def _run_workers(
     on_cpu = resolve_compute(params.compute.device, params.compute.precision).device.type == "cpu"
     workers = min(workers or (CORES if on_cpu else 1), params.tune.trials)
     if workers == 1:
-        _work(params, place, run, params.seed, folds)
+        _work(params, place, run, params.sample_seed, folds)
         return
     arguments = [(params, place, run.run_id, worker, workers, folds) for worker in range(workers)]
     run_in_processes(_work_in_process, arguments, "cot stage tune")
@@ -156,7 +162,7 @@ def _work_in_process(
 ) -> None:
     torch.set_num_threads(max(torch.get_num_threads() // workers, 1))
     run = join_run(project_root(), run_id)
-    _work(params, place, run, params.seed + worker, folds)
+    _work(params, place, run, params.sample_seed + worker, folds)
 
 
 def _work(params: Params, place: StudyPlace, run: StageRun, seed: int, folds: str) -> None:
@@ -165,9 +171,9 @@ def _work(params: Params, place: StudyPlace, run: StageRun, seed: int, folds: st
         work_off(shared, _space(params), TrialRunner(params, run, folds), params.tune.trials)
 
 
-def _choose(study: optuna.Study, params: Params, temperature: float) -> Best:
+def _choose(study: optuna.Study, params: Params) -> Best:
     section = params.tune
-    given = Best(section.source_weight, temperature * section.temperature_factor)
+    given = Best(section.source_weight, section.temperature_factor)
     if section.trials == 0:
         return given
     vanilla, others = candidates(study)
@@ -181,7 +187,7 @@ def _choose(study: optuna.Study, params: Params, temperature: float) -> Best:
     return replace(
         given,
         source_weight=chosen.source_weight,
-        temperature=temperature * chosen.temperature_factor,
+        temperature_factor=chosen.temperature_factor,
         trials=finished_trials(study),
         gain=found,
         recommended=CO_TUNING if beats_vanilla(found) else BASELINE,
@@ -200,10 +206,8 @@ def _space(params: Params) -> SearchSpace:
 
 def _steering(params: Params) -> dict[str, object]:
     """Everything that a candidate's training on a fold depends on."""
-    steering = params.model_dump(
-        mode="json", include={"seed", "compute", "source_model", "fine_tune"}
-    )
-    for name in ("methods", "peers"):
+    steering = params.model_dump(mode="json", include={"compute", "source_model", "fine_tune"})
+    for name in ("methods", "peers", "seeds"):
         del steering["fine_tune"][name]
     way = params.fit_relationship.model_dump(exclude={"top_categories"})
-    return steering | way | {"folds": params.tune.folds}
+    return steering | way | {"folds": params.tune.folds, "seed": params.sample_seed}

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from pipeline.artifacts import Store, write_csv, write_json
+from pipeline.artifacts import Store
 from pipeline.claims.cell import Cell
 from pipeline.claims.pool import pool_files
 from pipeline.claims.run_cells import run_cells
 from pipeline.common.errors import UserError
+from pipeline.common.formats import write_csv, write_json
 from pipeline.common.project import project_root
 from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings, TuneMethods

@@ -59,7 +59,7 @@ def call(project, *command):
 
 
 def kept(project):
-    manifest = pd.read_csv(project / "data/prepare-data/manifest.csv")
+    manifest = pd.read_csv(project / "data/prepare-data/manifests/seed-0.csv")
     return manifest["split"].value_counts().to_dict()
 
 

@@ -1,6 +1,7 @@
 """The pipeline as a user runs it: dvc and cot in processes of their own, on a folder of images."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -101,16 +102,16 @@ def finished(tmp_path_factory, empty_database):
 def test_every_stage_leaves_its_artifacts(finished):
     data = finished / "data"
     for name in (
-        *("prepare-data/images.npy", "extract-logits/logits.safetensors"),
-        *("calibrate/calibration.json", "tune/best.json"),
-        *("fit-relationship/relationship.safetensors", "report/report.md"),
-        *("fine-tune/vanilla/model.safetensors", "fine-tune/co-tuning/model.safetensors"),
+        *("prepare-data/images.npy", "extract-logits/logits/seed-0.safetensors"),
+        *("calibrate/seed-0/calibration.json", "tune/best.json"),
+        *("fit-relationship/seed-0/relationship.safetensors", "report/report.md"),
+        *(f"fine-tune/{method}/seed-0/model.safetensors" for method in ("vanilla", "co-tuning")),
     ):
         assert (data / name).exists()
-    metrics = json.loads((data / "evaluate/co-tuning/metrics.json").read_text())
+    metrics = json.loads((data / "evaluate/co-tuning/seed-0/metrics.json").read_text())
     assert 0.5 < metrics["accuracy"] <= 1
     heads = [
-        json.loads((data / "evaluate" / method / "source_head.json").read_text())
+        json.loads((data / "evaluate" / method / "seed-0/source_head.json").read_text())
         for method in ("vanilla", "co-tuning")
     ]
     assert heads[0]["before"] == heads[1]["before"]
@@ -130,7 +131,7 @@ def test_a_second_run_has_nothing_to_do(finished):
 @pytest.mark.parametrize(
     ("section", "change", "stage"),
     [
-        ("fine_tune", {"learning_rate": 0.002}, "fine-tune"),
+        ("fine_tune", {"peers": {"bss": {"strength": 0.1}}}, "fine-tune"),
         ("evaluate", {"batch_size": 17}, "evaluate"),
         ("tune", {"folds": 3}, "tune"),
         ("fit_relationship", {"top_categories": 4}, "fit-relationship"),
@@ -147,12 +148,30 @@ def test_a_touched_module_changes_the_stages_that_import_it(edited):
     assert changed_stages(edited) == {"evaluate", "report"}
 
 
-def test_a_new_learning_rate_runs_fine_tuning_and_what_follows(edited):
+def test_a_new_learning_rate_is_searched_with_and_trained_with_and_nothing_else_runs(edited):
     write_params(edited, {"fine_tune": {"learning_rate": 0.002}})
-    result = call(edited, "dvc", "repro", "evaluate@vanilla")
+    assert changed_stages(edited) == {"tune", "fine-tune"}
+    result = call(edited, "dvc", "repro", "evaluate@vanilla-0")
     assert result.returncode == 0, result.stderr
-    assert executed(result.stdout) == {"fine-tune", "evaluate"}
-    assert {"fine-tune", "report"} == changed_stages(edited)
+    assert executed(result.stdout) == {"tune", "fit-relationship", "fine-tune", "evaluate"}
+
+
+def test_one_more_seed_trains_nothing_again(finished, tmp_path):
+    project = tmp_path / "project"
+    shutil.copytree(finished, project, symlinks=True)
+    write_params(project, {"fine_tune": {"seeds": [0, 1]}})
+    result = call(project, "dvc", "repro")
+    assert result.returncode == 0, result.stdout + result.stderr
+    ran = re.findall(r"Running stage '([\w@-]+)'", result.stdout)
+    assert not [name for name in ran if re.search(r"@.*\b0$|^tune$", name)]
+    assert {"calibrate@1", "fit-relationship@1", "fine-tune@co-tuning-1"} < set(ran)
+    samples = [
+        pd.read_csv(project / f"data/prepare-data/manifests/seed-{seed}.csv") for seed in (0, 1)
+    ]
+    drawn = [set(sample.loc[sample["split"] == "train", "path"]) for sample in samples]
+    assert drawn[0] != drawn[1]
+    report = (project / "data/report/report.md").read_text()
+    assert "| Method | Seed 0 | Seed 1 | Mean |" in report
 
 
 def test_each_stage_has_its_run_found_from_any_artifact(finished):
@@ -163,7 +182,7 @@ def test_each_stage_has_its_run_found_from_any_artifact(finished):
         assert start(finished, "runs", artifact).end() == 0
         lines = (finished / "messages").read_text().splitlines()
         names = {line.split()[-1] for line in lines}
-        assert {"prepare-data", "extract-logits", "tune", "evaluate@co-tuning", "report"} <= names
+        assert {"prepare-data", "extract-logits", "tune", "evaluate@co-tuning-0", "report"} <= names
 
 
 def test_tuning_starts_with_vanilla_and_the_default(finished):
@@ -174,9 +193,9 @@ def test_tuning_starts_with_vanilla_and_the_default(finished):
 def test_the_same_stage_gives_the_same_bytes(finished):
     kept = {}
     for stage, name in (
-        ("extract-logits", "logits.safetensors"),
-        ("calibrate", "calibration.json"),
-        ("fit-relationship", "relationship.safetensors"),
+        ("extract-logits", "logits/seed-0.safetensors"),
+        ("calibrate", "seed-0/calibration.json"),
+        ("fit-relationship", "seed-0/relationship.safetensors"),
     ):
         path = finished / "data" / stage / name
         kept[path] = path.read_bytes()
@@ -195,7 +214,7 @@ def test_passing_values_through_needs_no_trial(finished):
 
 
 def test_the_number_of_crops_reaches_the_metrics(finished):
-    path = finished / "data/evaluate/vanilla/metrics.json"
+    path = finished / "data/evaluate/vanilla/seed-0/metrics.json"
     ten = path.read_text()
     arguments = ("stage", "evaluate", "--method", "vanilla", "--set", "evaluate.crops=1")
     assert start(finished, *arguments).end() == 0

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipeline.artifacts import read_json, write_json
 from pipeline.claims.cell import Cell, Result
+from pipeline.common.formats import read_json, write_json
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from pipeline.artifacts import read_json, write_json
 from pipeline.claims.cell import Cell, Result
 from pipeline.claims.sharing_by_files import CellFiles
+from pipeline.common.formats import read_json, write_json
 from pipeline.search.shared_trials import SharedTrials
 from pipeline.search.storage import open_study
 

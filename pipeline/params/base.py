@@ -1,5 +1,6 @@
 """What all sections of params.yaml are made of."""
 
+from collections.abc import Hashable, Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,3 +15,9 @@ class Section(BaseModel):
     """A section of params.yaml: immutable, and strict about names and types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def refuse_repeated(name: str, values: Sequence[Hashable]) -> None:
+    """ValueError where a value is there twice."""
+    if repeated := [value for value in values if values.count(value) > 1]:
+        raise ValueError(f"{name}: {repeated[0]} is there more than once")

@@ -1,12 +1,12 @@
 """The sections of params.yaml that steer the claims table, one a stage."""
 
 import itertools
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from pipeline.params.base import Count, NonNegative, Positive, Section
+from pipeline.params.base import Count, NonNegative, Positive, Section, refuse_repeated
 from pipeline.params.methods import BASELINE, CO_TUNING, MethodName, Peers
 from pipeline.params.sections import Selection
 
@@ -158,11 +158,11 @@ class FineTuneCells(Section):
 
     @model_validator(mode="after")
     def _cells_are_distinct(self) -> "FineTuneCells":
-        _refuse_repeated("rates", [rate.images_per_class for rate in self.rates])
-        _refuse_repeated("seeds", self.seeds)
-        _refuse_repeated("methods", self.methods)
+        refuse_repeated("rates", [rate.images_per_class for rate in self.rates])
+        refuse_repeated("seeds", self.seeds)
+        refuse_repeated("methods", self.methods)
         for rate in self.rates:
-            _refuse_repeated("rates.variants", rate.variants)
+            refuse_repeated("rates.variants", rate.variants)
             if unknown := [name for name in rate.variants if name not in self.variants]:
                 raise ValueError(f"rates: {unknown[0]} is none of the variants")
         return self
@@ -178,8 +178,3 @@ class GainAgainstKnowledge(Section):
     """The studies, folders beside this one, whose cells are held together."""
 
     studies: tuple[RowName, ...] = Field(default=("photographs",), strict=False, min_length=1)
-
-
-def _refuse_repeated(name: str, values: Sequence[Hashable]) -> None:
-    if repeated := [value for value in values if values.count(value) > 1]:
-        raise ValueError(f"{name}: {repeated[0]} is there more than once")

@@ -54,6 +54,30 @@ class Params(Section):
     time_steps: TimeSteps = TimeSteps()
     gain_against_knowledge: GainAgainstKnowledge = GainAgainstKnowledge()
 
+    @property
+    def sample(self) -> int:
+        """The one of fine_tune.seeds that a stage works at: the first."""
+        return self.fine_tune.seeds[0]
+
+    @property
+    def sample_seed(self) -> int:
+        """Of every draw of that sample: of its images, of heads, batches, crops and flips."""
+        return self.seed + self.sample
+
+    def of_sample(self, sample: int | None) -> "Params":
+        """For a stage that works at this one of fine_tune.seeds; None is the first.
+
+        Raises:
+            UserError: it is none of them.
+        """
+        if sample is None:
+            return self
+        if sample not in self.fine_tune.seeds:
+            seeds = ", ".join(map(str, self.fine_tune.seeds))
+            raise UserError(f"seed {sample} is none of fine_tune.seeds: {seeds}; add it there")
+        training = self.fine_tune.model_copy(update={"seeds": (sample,)})
+        return self.model_copy(update={"fine_tune": training})
+
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "Params":
         if self.source_model.input_size > self.prepare_data.stored_size:

@@ -4,7 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.params.base import Count, Fraction, NonNegative, Positive, Section
+from pipeline.params.base import (
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    Section,
+    refuse_repeated,
+)
 from pipeline.params.methods import BASELINE, CO_TUNING, MethodName, Peers
 
 Selection = Literal["validation-accuracy", "cross-validated-likelihood"]
@@ -148,10 +155,19 @@ class FitRelationship(Section):
 
 
 class FineTune(Training):
+    """`seeds` are added to the seed of params.yaml: each is a sample with a training of its own."""
+
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), strict=False, min_length=1)
     methods: tuple[MethodName, ...] = Field(
         default=(BASELINE, CO_TUNING), strict=False, min_length=1
     )
     peers: Peers = Peers()
+
+    @model_validator(mode="after")
+    def _seeds_and_methods_are_distinct(self) -> "FineTune":
+        refuse_repeated("seeds", self.seeds)
+        refuse_repeated("methods", self.methods)
+        return self
 
 
 class Evaluate(Section):

@@ -8,6 +8,7 @@ __all__ = [
     "figures",
     "markdown",
     "metrics",
+    "paired",
     "results",
     "text",
     "text_answer",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from scipy.stats import spearmanr
 
-from pipeline.report.metrics import paired_difference
+from pipeline.report.paired import paired_difference
 
 
 class RankCorrelation(NamedTuple):
@@ -54,7 +54,7 @@ def class_gains(
         first, second = (table[table["label"] == label] for table in (vanilla, co_tuning))
         if first.empty and second.empty:
             continue
-        found = paired_difference(first, second, resamples, seed)
+        found = paired_difference([first], [second], resamples, seed)
         recalls = [float((table["prediction"] == label).mean()) for table in (first, second)]
         interval = found.difference, found.low, found.high
         rows.append((name, found.images, *recalls, *interval, entropies[name], accuracies[name]))

@@ -1,17 +1,14 @@
-"""How good predictions are, how sure that is, and whether two methods differ beyond the noise.
+"""How good predictions are, and how sure that is.
 
 A predictions table has a row an image: row (of the image), label and prediction (classes, from
 0), confidence (the top probability, in (0, 1]) and nll (of the true label, in nats); the last two
 also as calibrated_confidence and calibrated_nll, at the method's own temperature.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 from torch import Tensor
 
 from pipeline.cotuning.calibration import bin_confidences, expected_calibration_error
@@ -27,33 +24,6 @@ METRICS = (
 _Judged = Mapping[str, np.ndarray]
 CALIBRATION_BINS = 15
 INTERVAL_QUANTILES = (0.025, 0.975)
-SIGNIFICANCE = 0.05
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """Two methods on the same images: the accuracy of the second minus that of the first.
-
-    Attributes:
-        difference: in [-1, 1]; positive where the second is better.
-        low, high: 95% interval of the difference.
-        p_value: of the exact McNemar test that both are right equally often, in (0, 1].
-        only_first_right, only_second_right: images on which the two disagree.
-        images: on which both were judged.
-    """
-
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    only_first_right: int
-    only_second_right: int
-    images: int
-
-    @property
-    def exceeds_noise(self) -> bool:
-        """Both the interval leaves out 0 and the test rejects at 5%."""
-        return (self.low > 0 or self.high < 0) and self.p_value < SIGNIFICANCE
 
 
 def predictions_table(logits: Tensor, samples: pd.DataFrame, temperature: float) -> pd.DataFrame:
@@ -91,10 +61,19 @@ def classification_metrics(predictions: pd.DataFrame, classes: int) -> dict[str,
     return _metrics(_judged(predictions, classes), classes)
 
 
+def mean_metrics(samples: Sequence[pd.DataFrame], classes: int) -> dict[str, float]:
+    """classification_metrics, mean over samples."""
+    found = pd.DataFrame(classification_metrics(predictions, classes) for predictions in samples)
+    return {str(name): float(value) for name, value in found.mean().items()}
+
+
 def bootstrap_intervals(
-    predictions: pd.DataFrame, classes: int, resamples: int, seed: int
+    samples: Sequence[pd.DataFrame], classes: int, resamples: int, seed: int
 ) -> dict[str, Interval]:
-    """95% bootstrap interval of every metric of classification_metrics; images are resampled.
+    """95% bootstrap interval of every metric of classification_metrics, mean over samples.
+
+    Samples are resampled, then the images of each: what one sample alone cannot tell, the drawing
+    of the sample and the training, is covered only where there are several.
 
     Percentile intervals. That of ece is moved by the bootstrap's estimate of its bias: drawing
     images anew adds noise to every bin and with it to ece, so the plain percentiles lie too high
@@ -103,6 +82,7 @@ def bootstrap_intervals(
     where the truth is near 0.
 
     Args:
+        samples: predictions of one method, of each sample.
         resamples: how many data sets are drawn; 1,000 give two stable digits.
         seed: the same seed gives the same intervals.
 
@@ -111,90 +91,25 @@ def bootstrap_intervals(
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 10 and 13.
     """
-    judged = _judged(predictions, classes)
-    estimate = _metrics(judged, classes)
+    judged = [_judged(predictions, classes) for predictions in samples]
+    estimate = mean_metrics(samples, classes)
     generator = np.random.default_rng(seed)
-    images = len(predictions)
-    samples = (generator.integers(0, images, images) for _ in range(resamples))
+
+    def resampled(one: _Judged) -> dict[str, float]:
+        images = len(one["label"])
+        chosen = generator.integers(0, images, images)
+        return _metrics({name: values[chosen] for name, values in one.items()}, classes)
+
     draws = pd.DataFrame(
-        _metrics({name: values[sample] for name, values in judged.items()}, classes)
-        for sample in samples
+        pd.DataFrame(
+            resampled(judged[number]) for number in generator.integers(0, len(judged), len(judged))
+        ).mean()
+        for _ in range(resamples)
     )
     for name in ("ece", f"{CALIBRATED}ece"):
         bias = draws[name].mean() - estimate[name]
         draws[name] = (draws[name] - bias).clip(0, 1)
-    return {name: _interval(draws[name].to_numpy()) for name in estimate}
-
-
-def paired_difference(
-    first: pd.DataFrame, second: pd.DataFrame, resamples: int, seed: int
-) -> PairedDifference:
-    """Compare two methods image by image.
-
-    Only images on which one is right and the other is wrong decide. Their numbers in a resample
-    of the images are multinomial, so they are drawn as such.
-
-    Args:
-        first, second: predictions of the same images, in any order.
-        resamples: how many data sets are drawn for the interval.
-        seed: the same seed gives the same interval.
-
-    Raises:
-        ValueError: the images or their labels differ, or there are none.
-
-    Source: McNemar, Psychometrika 12, 1947; exact, two-sided.
-    """
-    first, second = (table.set_index("row").sort_index() for table in (first, second))
-    if not (first.index.is_unique and first.index.equals(second.index)):
-        common = len(first.index.intersection(second.index))
-        raise ValueError(
-            f"the two tables must hold the same images once each: the first has {len(first)}, "
-            f"the second {len(second)}, {common} are in both"
-        )
-    if differing := int((first["label"] != second["label"]).sum()):
-        raise ValueError(f"the two tables must agree on the labels; {differing} images differ")
-    images = len(first)
-    if images == 0:
-        raise ValueError("two methods cannot be compared on zero images")
-    first_right = (first["prediction"] == first["label"]).to_numpy()
-    second_right = (second["prediction"] == second["label"]).to_numpy()
-    losses, gains = (
-        int((first_right & ~second_right).sum()),
-        int((second_right & ~first_right).sum()),
-    )
-    discordant = gains + losses
-    shares = np.array([losses, gains, images - discordant]) / images
-    draws = np.random.default_rng(seed).multinomial(images, shares, size=resamples)
-    low, high = _interval((draws[:, 1] - draws[:, 0]) / images)
-    p_value = float(binomtest(gains, discordant).pvalue) if discordant else 1.0
-    return PairedDifference((gains - losses) / images, low, high, p_value, losses, gains, images)
-
-
-def comparison_table(
-    metrics: Mapping[str, Mapping[str, Any]], differences: Mapping[str, PairedDifference]
-) -> pd.DataFrame:
-    """A row a method: its metrics with their intervals, its difference in accuracy to vanilla.
-
-    Columns method; <metric>, <metric>_low, <metric>_high; difference_to_vanilla, difference_low,
-    difference_high, p_value, which are empty for a method without a difference.
-
-    Args:
-        metrics: by method, the metrics and under `intervals` their two ends.
-        differences: by method, to vanilla.
-    """
-    rows = []
-    for method, values in metrics.items():
-        row: dict[str, Any] = {"method": method}
-        for name in METRICS:
-            low, high = values["intervals"][name]
-            row |= {name: values[name], f"{name}_low": low, f"{name}_high": high}
-        found = differences.get(method)
-        row["difference_to_vanilla"] = found.difference if found else None
-        row["difference_low"] = found.low if found else None
-        row["difference_high"] = found.high if found else None
-        row["p_value"] = found.p_value if found else None
-        rows.append(row)
-    return pd.DataFrame(rows)
+    return {name: percentile_interval(draws[name].to_numpy()) for name in estimate}
 
 
 def _judged(predictions: pd.DataFrame, classes: int) -> _Judged:
@@ -228,6 +143,7 @@ def _metrics(judged: _Judged, classes: int) -> dict[str, float]:
     return found
 
 
-def _interval(draws: np.ndarray) -> Interval:
+def percentile_interval(draws: np.ndarray) -> Interval:
+    """The middle 95%."""
     low, high = np.quantile(draws, INTERVAL_QUANTILES)
     return float(low), float(high)

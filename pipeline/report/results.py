@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.artifacts import Best, Calibration
 from pipeline.params import Params
-from pipeline.report.metrics import PairedDifference
+from pipeline.report.paired import PairedDifference
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,11 @@ class Results:
     """What the report tells; tables are as their stages wrote them.
 
     Attributes:
-        manifest: of prepare-data; classes are its classes by name, in label order.
-        metrics, histories: by method, as in metrics.json and history.csv.
-        differences: by method, to vanilla; empty without vanilla.
+        manifest: of prepare-data, of the first sample, as is all that is not said to be of
+            several; classes are its classes by name, in label order.
+        metrics: by method, as in metrics.json, mean over samples.
+        histories: by method, as in history.csv.
+        differences: by method, to vanilla, over samples; empty without vanilla.
         trials: of tune; empty where none ran.
         gains: of class_gains; empty where co-tuning has no vanilla to be compared with.
         source_heads: by method, as in source_head.json.
@@ -41,6 +43,11 @@ class Results:
     gains: pd.DataFrame
     source_heads: Mapping[str, Mapping[str, Any]]
     pictures: AbstractSet[str]
+
+    @property
+    def temperature(self) -> float:
+        """Of the source model, as the relationship was learned."""
+        return self.calibration.temperature * self.best.temperature_factor
 
     def picture(self, name: str, caption: str) -> str:
         return f"![{caption}]({name})" if name in self.pictures else ""

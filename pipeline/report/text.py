@@ -8,6 +8,7 @@ import numpy as np
 from pipeline.params.published_sizes import warn_of_size
 from pipeline.report.markdown import escape, points, table
 from pipeline.report.metrics import CALIBRATED
+from pipeline.report.paired import PairedDifference
 from pipeline.report.results import Results
 from pipeline.report.text_answer import answer, p_value
 from pipeline.report.text_seeing_why import seeing_why
@@ -36,12 +37,12 @@ def _methods(results: Results) -> Iterable[str]:
         row = [method, *(_with_interval(n, values) for n in ("accuracy", "mean_class_accuracy"))]
         if results.differences:
             found = results.differences.get(method)
-            size = f"{points(found.difference)} points, {p_value(found)}" if found else "baseline"
-            row.append(size)
+            row.append(_size(found) if found else "baseline")
         rows.append(row)
     last = ["Accuracy to vanilla"] if results.differences else []
     yield table(["Method", "Accuracy", "Mean per-class accuracy", *last], rows)
-    yield "In parentheses: 95% intervals, from resampling the test images."
+    drawn = "samples, then the" if len(results.params.fine_tune.seeds) > 1 else "the test"
+    yield f"In parentheses: 95% intervals, from resampling {drawn} images."
     yield results.picture("comparison.png", "Test accuracy of each method")
     for method in results.metrics:
         yield results.picture(f"confusion-matrix-{method}.png", f"Confusions of {method}")
@@ -72,7 +73,7 @@ def _likelihood(results: Results) -> Iterable[str]:
 def _tuning(results: Results) -> Iterable[str]:
     yield "## Tuning"
     best, trials = results.best, results.trials
-    chosen = f"source weight {best.source_weight:.3g}, temperature {best.temperature:.3g}"
+    chosen = f"source weight {best.source_weight:.3g}, temperature {results.temperature:.3g}"
     if best.trials == 0:
         yield f"No search ran (`tune.trials: 0`); taken from params.yaml: {chosen}."
         return
@@ -124,13 +125,13 @@ def _calibration(results: Results) -> Iterable[str]:
 
 def _relationship(results: Results) -> Iterable[str]:
     yield "## Relationship"
-    found, best = results.diagnostics, results.best
+    found = results.diagnostics
     way = f"{found['direction']} approach"
     if found["pseudo_samples"]:
         way += f" with {found['pseudo_samples']:g} pseudo-samples of the source marginal a row"
     if found["direction"] == "reverse":
         way += f", its classifier chosen by `{found['selection']}`"
-    yield f"p(source category | target class), {way}, T = {best.temperature:.4g}."
+    yield f"p(source category | target class), {way}, T = {results.temperature:.4g}."
     if warning := warn_of_size(results.params.source_model):
         yield f"> **Warning:** {escape(warning)}."
     yield results.picture("relationship.png", "Top source categories of each class")
@@ -191,7 +192,7 @@ def _making(results: Results) -> Iterable[str]:
     splits = results.manifest["split"].value_counts(sort=False).items()
     schedule = f"learning rate {training.learning_rate:g}, {training.schedule}"
     rows = [
-        ["Seed", str(params.seed)],
+        ["Seeds", ", ".join(str(params.seed + seed) for seed in params.fine_tune.seeds)],
         ["Source model", f"{source.name}, weights {source.weights}"],
         ["Network input", f"{source.input_size} px, cut from images of {data.stored_size} px"],
         ["Data", f"{data.source}: " + ", ".join(f"{count:,} {split}" for split, count in splits)],
@@ -203,6 +204,12 @@ def _making(results: Results) -> Iterable[str]:
         "project's folder, shows the run of each stage; `cot runs data/report/report.md` lists "
         "those behind this report; `dvc repro` makes it again."
     )
+
+
+def _size(found: PairedDifference) -> str:
+    low, high = points(found.low), points(found.high)
+    p = f", {p_value(found)}" if found.p_value is not None else ""
+    return f"{points(found.difference)} points ({low} to {high}){p}"
 
 
 def _with_interval(name: str, values: Mapping[str, Any]) -> str:

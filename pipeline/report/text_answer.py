@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from pipeline.artifacts import Best
 from pipeline.params.methods import BASELINE, CO_TUNING
-from pipeline.report.markdown import points
-from pipeline.report.metrics import PairedDifference
+from pipeline.report.markdown import points, table
+from pipeline.report.paired import PairedDifference
 from pipeline.report.results import Results
 
 METHODS = (
@@ -21,20 +21,37 @@ def answer(results: Results) -> Iterable[str]:
     yield "# Did Co-Tuning help?" if difference else "# Evaluation"
     if difference:
         yield recommendation(results.best, results.images("train") + results.images("validation"))
-        yield f"**On the test: {verdict(difference)}**"
+        yield f"**On the test: {verdict(difference)}** {conclusion(difference)}"
         yield METHODS
     yield (
         f"Judged on {results.images('test'):,} test images of {len(results.classes)} classes, "
         f"after training on {results.images_a_class('train')} images a class, with "
         f"{results.images_a_class('validation')} more for validation."
     )
-    if difference:
+    if difference and len(difference.by_sample) > 1:
+        yield from _samples(results)
+    elif difference:
         yield (
             f"Only co-tuning is right on {difference.only_second_right:,} test images, only "
             f"vanilla on {difference.only_first_right:,}. The noise meant here is which images "
-            "were drawn for the test; chance in training comes on top. Each method was trained "
-            f"once, with seed {results.params.seed}: check a small difference with other seeds."
+            "were drawn for the test; chance in the sample and in training comes on top. Each "
+            f"method was trained once, with seed {results.params.sample_seed}: "
+            "`fine_tune.seeds: [0, 1, 2]` draws and trains anew."
         )
+
+
+def _samples(results: Results) -> Iterable[str]:
+    seeds = results.params.fine_tune.seeds
+    yield (
+        f"That is of seed {seeds[0]}; {len(seeds)} samples were drawn, each with a training and "
+        "test images of its own. Intervals here cover all three: samples are drawn again, then the "
+        "images of each. Difference to vanilla in points of accuracy:"
+    )
+    rows = [
+        [method, *map(points, found.by_sample), points(found.difference)]
+        for method, found in results.differences.items()
+    ]
+    yield table(["Method", *(f"Seed {seed}" for seed in seeds), "Mean"], rows)
 
 
 def recommendation(best: Best, images: int) -> str:
@@ -64,9 +81,10 @@ def recommendation(best: Best, images: int) -> str:
 
 def verdict(difference: PairedDifference) -> str:
     """One sentence on co-tuning minus vanilla: better, worse or neither; how much; how sure."""
+    test = f", McNemar {p_value(difference)}" if difference.p_value is not None else ""
     size = (
         f"{points(difference.difference)} percentage points of test accuracy (95% interval "
-        f"{points(difference.low)} to {points(difference.high)}, McNemar {p_value(difference)})"
+        f"{points(difference.low)} to {points(difference.high)}{test})"
     )
     if difference.exceeds_noise:
         word = "better" if difference.difference > 0 else "worse"
@@ -74,8 +92,27 @@ def verdict(difference: PairedDifference) -> str:
     return f"Co-Tuning makes no difference to {BASELINE} that exceeds the noise: {size}."
 
 
+def conclusion(difference: PairedDifference) -> str:
+    """What may be concluded from it."""
+    samples = len(difference.by_sample)
+    seen = f"{samples} samples" if samples > 1 else "one sample"
+    if not difference.exceeds_noise:
+        return (
+            f"So {seen} and these test images cannot tell which of them is better on data like "
+            f"these: a difference between {points(difference.low)} and {points(difference.high)} "
+            "points fits what was seen."
+        )
+    better = "Co-Tuning" if difference.difference > 0 else f"{BASELINE} fine-tuning"
+    if samples > 1:
+        return f"So on data like these {better} can be expected to be the better one."
+    return f"So of these two models that of {better} is the better one; {seen} says no more."
+
+
 def p_value(difference: PairedDifference) -> str:
+    """As in `p = 0.012`; empty where there is none."""
     p = difference.p_value
+    if p is None:
+        return ""
     return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
 
 

@@ -119,7 +119,7 @@ def stage_run(
     params: Mapping[str, Any],
     inputs: Sequence[Path],
     outputs: Path,
-    method: str | None = None,
+    of: Mapping[str, str | int] | None = None,
 ) -> Iterator[StageRun]:
     """Open the MLflow run of a stage, and leave its id in `outputs`/run.json.
 
@@ -129,18 +129,18 @@ def stage_run(
         params: of the stage's section, flat or nested.
         inputs: artifacts that it read; their hashes become tags.
         outputs: its folder; every file below it at the end is hashed and, if small, uploaded.
-        method: of a stage that runs once for each method.
+        of: the method, the seed, of a stage that runs once for each.
 
     Raises:
         UserError: the tracking server or database cannot be reached or stays locked.
     """
     client, experiment = connect(root)
-    name = f"{stage}@{method}" if method else stage
+    of = of or {}
+    name = stage + ("@" + "-".join(map(str, of.values())) if of else "")
     end_dead_runs(client, experiment)
-    command = f"cot stage {stage}" + (f" --method {method}" if method else "")
-    tags = (
-        process_tags() | git_tags(root) | {"stage": stage} | ({"method": method} if method else {})
-    )
+    command = " ".join(["cot stage", stage, *(f"--{key} {value}" for key, value in of.items())])
+    tags = process_tags() | git_tags(root) | {"stage": stage}
+    tags |= {key: str(value) for key, value in of.items()}
     tags |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": command}
     # A study reads what lies in the folders of others.
     read = {path: Path(os.path.relpath(path, root)).as_posix() for path in inputs}

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipeline.artifacts import Prepared, SplitLogits, write_tensors
+from pipeline.artifacts import Prepared, SplitLogits
+from pipeline.common.formats import write_tensors
 from pipeline.cotuning.folds import stratified_folds
 from pipeline.params import Params
 from pipeline.params.methods import BASELINE, CO_TUNING
@@ -69,7 +70,7 @@ class FoldTrainer:
 
     def folds(self) -> list[Fold]:
         section, labels = self.params.tune, torch.from_numpy(self.data.joined().labels)
-        return repeated_folds(labels, section.folds, section.repeats, self.params.seed)
+        return repeated_folds(labels, section.folds, section.repeats, self.params.sample_seed)
 
     def held_out(
         self,

@@ -10,7 +10,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
-from pipeline.artifacts import read_json
+from pipeline.common.formats import read_json
 from pipeline.datasets.batches import Preprocessing
 from pipeline.sources.models import load_source_model
 

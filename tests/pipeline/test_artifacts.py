@@ -1,6 +1,7 @@
 """Every artifact comes back as it was saved, or is missed by the name of its stage."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.artifacts import (
-    Best,
-    Calibration,
-    Prepared,
-    SplitLogits,
-    Store,
+from pipeline.artifacts import Best, Calibration, Prepared, SplitLogits, Store
+from pipeline.common.errors import UserError
+from pipeline.common.formats import (
     by_class,
     read_json,
     read_metadata,
@@ -22,7 +20,6 @@ from pipeline.artifacts import (
     write_json,
     write_tensors,
 )
-from pipeline.common.errors import UserError
 from pipeline.search.choice import Gain
 from pipeline.search.evidence import Difference
 
@@ -104,8 +101,10 @@ def test_numbers_come_back_to_the_last_digit(store: Store, best: Best) -> None:
 
 def test_the_relationship_comes_back_in_float32(store: Store) -> None:
     relationship = torch.rand(6, 3, dtype=torch.float64).T  # not contiguous
-    store.save_relationship(relationship)
-    assert same(store.load_relationship(), relationship.float())
+    store.save_relationship(relationship, 1 / 3, 2.3)
+    found = store.load_relationship()
+    assert same(found.matrix, relationship.float())
+    assert (found.temperature, found.source_weight) == (1 / 3, 2.3)
 
 
 def test_a_models_state_comes_back_with_its_metadata(store: Store) -> None:
@@ -117,9 +116,10 @@ def test_a_models_state_comes_back_with_its_metadata(store: Store) -> None:
     found = store.load_model_state("co-tuning")
     assert found.keys() == state.keys()
     assert all(same(found[name], state[name]) for name in state)
-    path = store.root / "data" / "fine-tune" / "co-tuning" / "model.safetensors"
+    path = store.root / "data" / "fine-tune/co-tuning/seed-0/model.safetensors"
     assert read_metadata(path) == {"method": "co-tuning"}
-    with pytest.raises(UserError, match=r"data/fine-tune/vanilla/model\.safetensors is missing"):
+    missing = r"data/fine-tune/vanilla/seed-0/model\.safetensors is missing"
+    with pytest.raises(UserError, match=missing):
         store.load_model_state("vanilla")
 
 
@@ -146,6 +146,19 @@ def test_a_missing_artifact_names_its_stage(
     assert message.endswith(
         f"is missing; make it with `cot stage {stage}`, or everything with `dvc repro`"
     )
+
+
+def test_each_sample_has_artifacts_of_its_own_but_for_what_all_share(tmp_path: Path) -> None:
+    first, second = Store(tmp_path, 0), Store(tmp_path, 7)
+    for store, labels in ((first, [0, 1]), (second, [1, 0])):
+        manifest = pd.DataFrame({"row": [0, 1], "split": "train", "label": labels, "path": "x"})
+        store.save_manifest(manifest, ["a", "b"], [])
+        store.save_calibration(replace(CALIBRATION, temperature=1.0 + labels[0]))
+    np.save(first.path("prepare-data", "images.npy"), np.zeros((2, 4, 4, 3), np.uint8))
+    labels = [one.load_prepared().manifest["label"].tolist() for one in (first, second)]
+    assert labels == [[0, 1], [1, 0]]
+    assert [s.load_calibration().temperature for s in (first, second)] == [1.0, 2.0]
+    assert first.folder("tune") == second.folder("tune")
 
 
 def test_work_lies_outside_the_outputs(store: Store) -> None:

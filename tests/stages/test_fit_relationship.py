@@ -9,7 +9,8 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from pipeline.artifacts import Best, SplitLogits, Store, read_json
+from pipeline.artifacts import Best, Calibration, SplitLogits, Store
+from pipeline.common.formats import read_json
 from pipeline.params import Params
 from pipeline.params.sections import FitRelationship
 from stages import fit_relationship
@@ -36,6 +37,7 @@ def test_g_is_judged_class_by_class_and_only_scalars_become_metrics(
     validation = logits_of([0, 0, 0, 0, 2, 2], {0: 1, 5: 1})
     store.save_logits({"train": train, "validation": validation}, tuple("vwxyz"))
     store.save_best(Best(2.3, 1.0))
+    store.save_calibration(Calibration(1.0, "fixed", False, 1.0, 1.0, 0.1, 0.1))
     fit_relationship.run(Params(fit_relationship=FitRelationship(direction="direct")))
 
     folder = store.folder("fit-relationship")

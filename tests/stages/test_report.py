@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.artifacts import Best, Calibration, Store, write_csv, write_json
+from pipeline.artifacts import Best, Calibration, Store
 from pipeline.common.errors import UserError
+from pipeline.common.formats import write_csv, write_json
 from pipeline.cotuning.calibration import bin_confidences
 from pipeline.params import Params
 from pipeline.params.sections import FineTune
@@ -69,7 +70,7 @@ def write_evaluation(store: Store, method: str, test: pd.DataFrame, accuracy: fl
         }
     )
     metrics = classification_metrics(predictions, len(CLASSES))
-    intervals = bootstrap_intervals(predictions, len(CLASSES), 100, 0)
+    intervals = bootstrap_intervals([predictions], len(CLASSES), 100, 0)
     folder = store.folder("evaluate", method)
     write_csv(folder / "predictions.csv", predictions)
     write_json(folder / "metrics.json", metrics | {"own_temperature": 1.2, "intervals": intervals})
@@ -100,7 +101,7 @@ def write_tuning(store: Store) -> None:
     write_csv(store.folder("tune") / "trials.csv", trials)
     save_figure(tune_trials(trials, 2.3), store.folder("tune") / "trials.png")
     gain = Gain(Difference(0.2, 0.05, 0.1, 0.3), Difference(0.1, 0.06, -0.02, 0.22))
-    store.save_best(Best(2.3, 8.0, 3, gain, "co-tuning"))
+    store.save_best(Best(2.3, 1.0, 3, gain, "co-tuning"))
 
 
 def write_relationship(store: Store) -> None:
@@ -209,5 +210,7 @@ def test_predictions_of_another_test_split_are_refused(finished: Path, tmp_path:
     store = Store(tmp_path)
     path = store.folder("evaluate", "vanilla") / "predictions.csv"
     write_csv(path, pd.read_csv(path).iloc[:-1])
-    with pytest.raises(UserError, match=r"vanilla/predictions\.csv is not of the present test"):
+    with pytest.raises(
+        UserError, match=r"vanilla/seed-0/predictions\.csv is not of the present test"
+    ):
         report.gather(store, Params(), set())

@@ -32,7 +32,7 @@ tune: {trials: 0}
 fine_tune: {epochs: 2, batch_size: 8, learning_rate: 0.0001}
 """
 TORCHRUN = ("torchrun", "--standalone", "--nproc-per-node", "2", "--no-python")
-LOGITS, MODEL = "data/extract-logits/logits.safetensors", "data/fine-tune/co-tuning/"
+LOGITS, MODEL = "data/extract-logits/logits/seed-0.safetensors", "data/fine-tune/co-tuning/seed-0"
 
 
 def call(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -94,7 +94,7 @@ def test_two_processes_fine_tune_to_the_same_model(alone: Path, project: Path) -
     pd.testing.assert_series_equal(found, expected, rtol=1e-3)
     states = [load_file(root / MODEL / "model.safetensors") for root in (project, alone)]
     assert states[0].keys() == states[1].keys()
-    assert len(runs(project, "fine-tune@co-tuning")) == 2
+    assert len(runs(project, "fine-tune@co-tuning-0")) == 2
 
 
 def test_a_stage_that_knows_one_process_refuses_more_once(project: Path) -> None:

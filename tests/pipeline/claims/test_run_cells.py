@@ -13,9 +13,10 @@ import tiny_grid
 from sharing import FORKING, PATIENCE, Started, wait_until
 from tiny_grid import Held, cell_runs, cells, names, numbers, values, write_artifacts
 
-from pipeline.artifacts import Store, write_json
+from pipeline.artifacts import Store
 from pipeline.claims.run_cells import cell_folder, run_cells
 from pipeline.common.errors import UserError
+from pipeline.common.formats import write_json
 from pipeline.common.processes import is_alive
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]

@@ -18,11 +18,12 @@ from tiny_grid import (
     write_artifacts,
 )
 
-from pipeline.artifacts import Store, read_json, write_json
+from pipeline.artifacts import Store
 from pipeline.claims.run_cells import cell_folder, run_cells
 from pipeline.claims.sharing_by_files import CellFiles
 from pipeline.claims.sharing_by_study import open_cell_study
 from pipeline.common.errors import UserError
+from pipeline.common.formats import read_json, write_json
 from pipeline.search.storage import losses_explained
 
 

@@ -7,7 +7,7 @@ from scipy.stats import pearsonr, rankdata
 from sklearn.metrics import recall_score
 
 from pipeline.report.class_gains import class_gains, rank_correlation
-from pipeline.report.metrics import paired_difference
+from pipeline.report.paired import paired_difference
 
 CLASSES = ["NA", "001", "ä", "without test image"]
 DIAGNOSTICS = {
@@ -47,7 +47,7 @@ def test_gains_weighted_by_images_are_the_gain_of_all(
     tables: tuple[pd.DataFrame, pd.DataFrame],
 ) -> None:
     gains = class_gains(*tables, CLASSES, DIAGNOSTICS, 100, 0)
-    whole = paired_difference(*tables, 100, 0)
+    whole = paired_difference(*([one] for one in tables), 100, 0)
     assert gains["images"].sum() == whole.images
     mean = np.average(gains["difference"], weights=gains["images"])
     assert mean == pytest.approx(whole.difference)

@@ -13,11 +13,9 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from pipeline.cotuning.calibration import bin_confidences, expected_calibration_error
 from pipeline.report.metrics import (
     METRICS,
-    PairedDifference,
     bootstrap_intervals,
     classification_metrics,
-    comparison_table,
-    paired_difference,
+    mean_metrics,
 )
 
 CLASSES = 5
@@ -97,13 +95,13 @@ def test_a_class_out_of_range_is_refused(column: str, value: int) -> None:
 
 def test_zero_predictions_are_refused() -> None:
     with pytest.raises(ValueError, match="zero predictions"):
-        bootstrap_intervals(random_predictions(0, 0), CLASSES, 100, 0)
+        bootstrap_intervals([random_predictions(0, 0)], CLASSES, 100, 0)
 
 
 def test_intervals_agree_with_scipy() -> None:
     predictions = random_predictions(400, 1)
     correct = (predictions["label"] == predictions["prediction"]).to_numpy(float)
-    found = bootstrap_intervals(predictions, CLASSES, 4000, seed=0)
+    found = bootstrap_intervals([predictions], CLASSES, 4000, seed=0)
     for name, values in ("accuracy", correct), ("nll", predictions["nll"].to_numpy()):
         reference = bootstrap(
             (values,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(5)
@@ -113,9 +111,9 @@ def test_intervals_agree_with_scipy() -> None:
 
 def test_intervals_depend_on_the_seed_alone() -> None:
     predictions = random_predictions(100, 1)
-    first = bootstrap_intervals(predictions, CLASSES, 200, seed=3)
-    assert first == bootstrap_intervals(predictions, CLASSES, 200, seed=3)
-    assert first != bootstrap_intervals(predictions, CLASSES, 200, seed=4)
+    first = bootstrap_intervals([predictions], CLASSES, 200, seed=3)
+    assert first == bootstrap_intervals([predictions], CLASSES, 200, seed=3)
+    assert first != bootstrap_intervals([predictions], CLASSES, 200, seed=4)
 
 
 @settings(max_examples=25, deadline=None)
@@ -123,7 +121,7 @@ def test_intervals_depend_on_the_seed_alone() -> None:
 def test_every_interval_holds_its_estimate(images: int, accuracy: float, seed: int) -> None:
     predictions = random_predictions(images, seed, accuracy)
     estimates = classification_metrics(predictions, CLASSES)
-    intervals = bootstrap_intervals(predictions, CLASSES, 200, seed)
+    intervals = bootstrap_intervals([predictions], CLASSES, 200, seed)
     for name, (low, high) in intervals.items():
         assert low - 1e-9 <= estimates[name] <= high + 1e-9, name
 
@@ -146,79 +144,21 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
     truth = {"accuracy": right.mean(), "nll": 1.0, "ece": expected_calibration_error(curve)}
     covered = dict.fromkeys(truth, 0)
     for trial in range(120):
-        intervals = bootstrap_intervals(overconfident(200, rng), 2, 120, seed=trial)
+        intervals = bootstrap_intervals([overconfident(200, rng)], 2, 120, seed=trial)
         for name, value in truth.items():
             low, high = intervals[name]
             covered[name] += low <= value <= high
     assert all(0.87 <= hits / 120 <= 1 for hits in covered.values()), covered
 
 
-def test_mcnemar_by_hand() -> None:
-    first = of_correctness([True] * 2 + [False] * 8 + [True] * 50 + [False] * 40)
-    second = of_correctness([False] * 2 + [True] * 8 + [True] * 50 + [False] * 40)
-    found = paired_difference(first, second, 1000, 0)
-    assert (found.only_first_right, found.only_second_right, found.images) == (2, 8, 100)
-    assert found.difference == pytest.approx(0.06)
-    assert found.p_value == pytest.approx(2 * (1 + 10 + 45) / 2**10)
-    assert found.low < 0.06 < found.high
-    assert not found.exceeds_noise
-
-
-def test_the_interval_is_that_of_resampled_images() -> None:
-    first, second = (random_predictions(300, 2).assign(row=range(300)) for _ in range(2))
-    second["prediction"] = random_predictions(300, 9, 0.8)["prediction"]
-    found = paired_difference(first, second, 20_000, 0)
-    gain = (second["prediction"] == second["label"]).to_numpy(float)
-    gain -= (first["prediction"] == first["label"]).to_numpy(float)
-    rng = np.random.default_rng(1)
-    draws = [gain[rng.integers(0, 300, 300)].mean() for _ in range(5000)]
-    assert (found.low, found.high) == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.008)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=80))
-def test_swapping_the_methods_turns_the_sign(pairs: list[tuple[bool, bool]]) -> None:
-    first, second = (of_correctness(correct) for correct in zip(*pairs, strict=True))
-    one = paired_difference(first, second.sample(frac=1, random_state=0), 500, 0)
-    other = paired_difference(second, first, 500, 0)
-    assert one.difference == -other.difference
-    assert one.p_value == pytest.approx(other.p_value)
-    assert one.only_first_right == other.only_second_right
-    assert one.low <= one.difference <= one.high
-    assert 0 < one.p_value <= 1
-
-
-def test_equal_methods_do_not_differ() -> None:
-    table = of_correctness([True, False, True])
-    assert paired_difference(table, table, 100, 0) == PairedDifference(0, 0, 0, 1, 0, 0, 3)
-
-
-def test_a_clear_gain_exceeds_the_noise() -> None:
-    found = paired_difference(
-        of_correctness([False] * 30 + [True] * 70), of_correctness([True] * 100), 500, 0
-    )
-    assert found.exceeds_noise
-
-
-def test_different_images_or_labels_are_refused() -> None:
-    table = of_correctness([True] * 4)
-    with pytest.raises(ValueError, match="the second 3, 3 are in both"):
-        paired_difference(table, table[:3], 100, 0)
-    with pytest.raises(ValueError, match="same images once each"):
-        paired_difference(table.assign(row=0), table.assign(row=0), 100, 0)
-    with pytest.raises(ValueError, match="agree on the labels; 4 images differ"):
-        paired_difference(table, table.assign(label=1), 100, 0)
-    with pytest.raises(ValueError, match="zero images"):
-        paired_difference(table[:0], table[:0], 100, 0)
-
-
-def test_the_comparison_has_a_row_a_method() -> None:
-    values = dict.fromkeys(METRICS, 0.5) | {"intervals": {key: [0.4, 0.6] for key in METRICS}}
-    difference = PairedDifference(0.02, -0.01, 0.05, 0.3, 4, 6, 100)
-    table = comparison_table(
-        {"vanilla": values, "co-tuning": values}, {"co-tuning": difference}
-    ).set_index("method")
-    assert table["nll_low"].tolist() == [0.4, 0.4]
-    assert table.loc["co-tuning", "difference_to_vanilla"] == 0.02
-    assert table.loc["co-tuning", "p_value"] == 0.3
-    assert table.loc["vanilla", "difference_low":].isna().all()
+def test_several_samples_are_averaged_and_their_scatter_widens_the_intervals() -> None:
+    samples = [random_predictions(400, seed, accuracy) for seed, accuracy in enumerate((0.5, 0.9))]
+    found = mean_metrics(samples, CLASSES)
+    each = [classification_metrics(one, CLASSES)["accuracy"] for one in samples]
+    assert found["accuracy"] == pytest.approx(np.mean(each))
+    low, high = bootstrap_intervals(samples, CLASSES, 400, 0)["accuracy"]
+    assert low < each[0] + 0.05
+    assert high > each[1] - 0.05
+    alike = [random_predictions(400, seed, 0.7) for seed in (0, 1)]
+    low, high = bootstrap_intervals(alike, CLASSES, 400, 0)["accuracy"]
+    assert high - low < 0.12

@@ -1,0 +1,102 @@
+"""The first words of the report: recommendation, verdict, conclusion."""
+
+from dataclasses import replace
+
+import pytest
+from report_results import BETTER, NEITHER, WORSE, gain, results
+
+from pipeline.artifacts import Best
+from pipeline.params import Params
+from pipeline.params.sections import FineTune
+from pipeline.report.paired import PairedDifference
+from pipeline.report.text import render_report
+from pipeline.report.text_answer import conclusion, recommendation, verdict
+
+
+@pytest.mark.parametrize(
+    ("difference", "words", "numbers"),
+    [
+        (BETTER, "is better than vanilla fine-tuning beyond the noise", "+2.2 p, +0.9 to +3.5"),
+        (WORSE, "is worse than vanilla fine-tuning beyond the noise", "-3.1 p, -4.5 to -1.7"),
+        (NEITHER, "no difference to vanilla that exceeds the noise", "+0.3 p, -0.8 to +1.4"),
+    ],
+)
+def test_the_verdict_has_three_wordings(
+    difference: PairedDifference, words: str, numbers: str
+) -> None:
+    sentence = verdict(difference)
+    assert words in sentence
+    assert all(number in sentence for number in numbers.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("difference", "samples", "words"),
+    [
+        (BETTER, 1, "of these two models that of Co-Tuning is the better one; one sample says no"),
+        (BETTER, 3, "on data like these Co-Tuning can be expected to be the better one"),
+        (WORSE, 3, "on data like these vanilla fine-tuning can be expected to be the better one"),
+        (NEITHER, 3, "3 samples and these test images cannot tell"),
+    ],
+)
+def test_what_may_be_concluded_depends_on_how_many_samples_there_were(
+    difference: PairedDifference, samples: int, words: str
+) -> None:
+    assert words in conclusion(replace(difference, by_sample=(difference.difference,) * samples))
+
+
+def test_over_several_samples_each_is_shown_and_there_is_no_mcnemar() -> None:
+    params = Params(fine_tune=FineTune(seeds=(0, 4)))
+    over_two = replace(BETTER, p_value=None, by_sample=(0.01, 0.034))
+    text = render_report(replace(results(), params=params, differences={"co-tuning": over_two}))
+    assert "| Method | Seed 0 | Seed 4 | Mean |" in text
+    assert "| co-tuning | +1.0 | +3.4 | +2.2 |" in text
+    assert "McNemar" not in text
+    assert "| +2.2 points (+0.9 to +3.5) |" in text
+
+
+def test_a_test_and_an_interval_that_disagree_are_noise() -> None:
+    assert "exceeds the noise" in verdict(replace(BETTER, p_value=0.06))
+    assert "exceeds the noise" in verdict(replace(BETTER, low=-0.001))
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.0012, "p = 0.0012"), (1e-7, "p < 0.0001"), (1, "p = 1)")]
+)
+def test_p_values_are_rounded(p: float, text: str) -> None:
+    assert text in verdict(replace(BETTER, p_value=p))
+
+
+def test_the_answer_comes_first_with_its_grounds() -> None:
+    lines = render_report(results()).splitlines()
+    assert lines[0] == "# Did Co-Tuning help?"
+    assert lines[2].startswith("**Recommended: Co-Tuning** (`data/fine-tune/co-tuning`)")
+    assert lines[4].startswith(f"**On the test: {verdict(BETTER)}** So of these two models that of")
+    assert lines[6].startswith("Both methods start from the same pre-trained network.")
+    assert lines[8] == (
+        "Judged on 4 test images of 2 classes, after training on 8 to 9 images a class, with 1 "
+        "more for validation."
+    )
+    assert "Only co-tuning is right on 144 test images, only vanilla on 100." in lines[10]
+    assert "seed 7" in lines[10]
+
+
+@pytest.mark.parametrize(
+    ("mean", "error", "words"),
+    [
+        (0.2, 0.05, "That is clear"),
+        (0.08, 0.05, "That is weak evidence"),
+        (0.01, 0.05, "That is hardly evidence"),
+        (-0.2, 0.05, "That is clear"),
+    ],
+)
+def test_the_recommendation_says_what_for_and_how_sure_it_is(
+    mean: float, error: float, words: str
+) -> None:
+    method = "co-tuning" if mean > 0 else "vanilla"
+    text = recommendation(Best(1.2, 1.0, 4, gain(mean, error), method), 60)
+    name = {"co-tuning": "Co-Tuning", "vanilla": "vanilla fine-tuning"}[method]
+    assert text.startswith(f"**Recommended: {name}** (`data/fine-tune/{method}`). Each of the 60")
+    word = "better" if mean > 0 else "worse"
+    assert f"weight 1.2, was {word} than vanilla fine-tuning by {abs(mean):.3f} nats" in text
+    assert "gain in accuracy is +3.3 points (-0.7 to +7.3)" in text
+    assert words in text
