@@ -2,9 +2,13 @@ PYTHON ?= python3
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 PHOTOGRAPHS := data/raw/photographs
+# Trainings side by side: on a GPU one after the other, else one a core, each with a thread.
+JOBS ?= $(shell nvidia-smi > /dev/null 2>&1 && echo 1 || nproc)
+SIDE_BY_SIDE = dvc stage list --name-only | grep '^fine-tune@' \
+  | env $(if $(filter 1,$(JOBS)),,OMP_NUM_THREADS=1) xargs -P $(JOBS) -n 1 dvc repro --single-item --quiet
 FASHION_MNIST := data/raw/FashionMNIST/raw
 
-.PHONY: help repro repeated-splits claims photographs known-relationship gain-against-knowledge test test-fast data fashion-mnist drawings clean
+.PHONY: help repro claims photographs known-relationship gain-against-knowledge test test-fast data fashion-mnist drawings clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -26,14 +30,12 @@ drawings: $(VENV)/installed ## Fetch 1165 drawings of 34 classes, for experiment
 	$(VENV)/bin/python -m pipeline.datasets.fetch drawings data/raw/drawings
 
 repro: $(VENV)/installed data ## Run the whole pipeline: data, stages, report
+	dvc repro $$(dvc stage list --name-only | grep '^fit-relationship@')
+	$(SIDE_BY_SIDE)
 	dvc repro
 	@printf '\n%s\n' 'The report:     data/report/report.md' \
 	  'Compare runs:   $(VENV)/bin/mlflow ui   then open http://127.0.0.1:5000, Model training, co-tuning' \
 	  'Metrics:        $(VENV)/bin/dvc metrics show'
-
-repeated-splits: $(VENV)/installed data ## Run vanilla, co-tuning and a control on 8 samples of the photographs: 13 minutes
-	cd experiments && dvc repro claims@repeated-splits
-	@printf '\n%s\n' 'The table:      experiments/repeated-splits/data/claims/claims.md'
 
 claims: $(VENV)/installed fashion-mnist ## Make the claims table: hours, resumed cell by cell
 	cd experiments && dvc repro claims@claims

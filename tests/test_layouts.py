@@ -86,7 +86,7 @@ def test_a_miniature_goes_through_the_pipeline(
         return
     run_further(params)
     for method in METHODS:
-        folder = project / "data/evaluate" / method
+        folder = project / "data/evaluate" / method / "seed-0"
         assert 0 <= json.loads((folder / "metrics.json").read_text())["accuracy"] <= 1
         assert len(pd.read_csv(folder / "predictions.csv")) == SPLITS[source]["test"]
     text = (project / "data/report/report.md").read_text()

@@ -178,8 +178,8 @@ def test_each_stage_has_its_run_found_from_any_artifact(finished):
     client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
     last = json.loads((finished / "data/report/run.json").read_text())["run_id"]
     assert client.get_run(last).data.tags["stage"] == "report"
-    for artifact in ("data/calibrate/calibration.json", "data/evaluate/co-tuning/metrics.json"):
-        assert start(finished, "runs", artifact).end() == 0
+    for artifact in ("calibrate/seed-0/calibration.json", "evaluate/co-tuning/seed-0/metrics.json"):
+        assert start(finished, "runs", f"data/{artifact}").end() == 0
         lines = (finished / "messages").read_text().splitlines()
         names = {line.split()[-1] for line in lines}
         assert {"prepare-data", "extract-logits", "tune", "evaluate@co-tuning-0", "report"} <= names

@@ -70,6 +70,6 @@ def test_a_killed_run_is_gone_on_with(project):
     assert process.returncode == 0, errors
     assert f"{FINISHED} of {COUNT} images are finished" in errors
     images = np.load(project / "data" / "prepare-data" / "images.npy")
-    paths = pd.read_csv(project / "data" / "prepare-data" / "manifest.csv")["path"]
+    paths = pd.read_csv(project / "data/prepare-data/manifests/seed-0.csv")["path"]
     assert sorted(paths) == sorted(squares)
     np.testing.assert_array_equal(images, [squares[path] for path in paths])

@@ -84,7 +84,7 @@ def test_no_preset_asks_for_what_is_not_accepted() -> None:
     values = {path.stem: load(path.stem) for path in presets()}
     small, large = values["fashion-mnist"], values["fashion-mnist-128"]
     assert (small.source_model.input_size, large.source_model.input_size) == (64, 128)
-    assert (small.tune.trials, large.tune.trials) == (6, 0)
+    assert (small.tune.trials, large.tune.trials) == (4, 0)
     assert values["oxford-iiit-pet"].prepare_data.source == "OxfordIIITPet"
 
 

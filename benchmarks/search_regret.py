@@ -1,0 +1,163 @@
+"""What the search's choice costs on test, and whether it recommends the better method.
+
+Of each seed a sample is drawn from a study's images. Vanilla and each source weight are trained on
+its folds, as `cot stage tune` does, and once as fine-tune does, judged on the test images. Finished
+folds lie in the study's .work folder, so that an interrupted call goes on.
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+
+from pipeline import params as parameters
+from pipeline.artifacts import Store
+from pipeline.claims.cell import Cell, run_cell
+from pipeline.claims.pool import Pool, load_pool, pool_files
+from pipeline.common.formats import read_json, write_csv, write_json
+from pipeline.common.resume import resume_key
+from pipeline.params import Params
+from pipeline.params.claims_sections import CellSettings, Rate
+from pipeline.search.choice import Candidate, beats_vanilla, choose, gain
+from pipeline.search.evidence import HeldOut, evidence_of
+from pipeline.sources.from_logits import find_temperature
+from pipeline.training.compute import Compute, resolve_compute
+from pipeline.training.folds import Fold, FoldTrainer
+from pipeline.training.methods import TRAINING_CODE, SourceLabels
+
+
+@dataclass(frozen=True)
+class TrueTrainer(FoldTrainer):
+    """Teaches by the R by which the images were made."""
+
+    truth: torch.Tensor
+
+    def _teacher(self, temperature: float) -> Callable[[Fold], SourceLabels]:
+        return lambda fold: SourceLabels(self.truth, self.splits, temperature)
+
+
+def main() -> None:
+    given = arguments()
+    root = Path("experiments", given.study).resolve()
+    print(f"torch {torch.__version__}, {os.cpu_count()} cores")
+    with ProcessPoolExecutor(given.workers) as pool:
+        calls = [pool.submit(of_seed, root, given, seed) for seed in range(given.seeds)]
+        rows = []
+        for call in calls:
+            rows.append(call.result())
+            print(rows[-1], flush=True)
+    table = pd.DataFrame(rows)
+    if given.output:
+        write_csv(Path(given.output), table)
+    points = table.filter(regex="_points$")
+    print(f"Co-Tuning recommended on {int(table['recommended'].sum())} of {len(table)} samples")
+    print("Points of test accuracy over vanilla, mean and standard error over samples:")
+    print(pd.DataFrame({"mean": points.mean(), "error": points.sem()}).round(2).to_string())
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study", help="a folder of experiments/, made up to extract-logits")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--images-per-class", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=180)
+    parser.add_argument("--learning-rate", type=float, default=0.003)
+    parser.add_argument("--weights", type=float, nargs="+", default=[2.3], help="default first")
+    parser.add_argument("--truth", action="store_true", help="teach by the true relationship")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--output", help="a CSV file")
+    return parser.parse_args()
+
+
+def of_seed(root: Path, given: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """What the search chose on one sample, and what the test says of it."""
+    torch.set_num_threads(1)
+    os.chdir(root)
+    values = parameters.load(root / "params.yaml")
+    pool = load_pool(Store(root), values)
+    compute = resolve_compute(values.compute.device, values.compute.precision)
+    weights = [0.0, *given.weights]
+    cells = {weight: cell_of(given, weight, seed) for weight in weights}
+    tested = {weight: test(root, cells[weight], pool, values, compute) for weight in weights}
+    trainer = trainer_of(root, given, pool, values, compute, seed)
+    held_out = {weight: list(trainer.held_out(weight, 1.0)) for weight in weights}
+    vanilla, *candidates = [
+        Candidate(number, weight, 1.0, evidence_of(held_out[weight]))
+        for number, weight in enumerate(weights)
+    ]
+    chosen = choose(candidates, given.weights[0], 1.0)
+    found = gain(vanilla, chosen)
+    points = {weight: 100 * (tested[weight] - tested[0.0]) for weight in weights}
+    one_split = min(weights, key=lambda weight: raw_loss(held_out[weight][0]))
+    recommended = beats_vanilla(found)
+    return {
+        **{"seed": seed, "source_weight": chosen.source_weight, "recommended": recommended},
+        **{"nats": found.log_likelihood.mean, "error": found.log_likelihood.standard_error},
+        **{"gain_points": points[chosen.source_weight]},
+        **{"recommended_points": points[chosen.source_weight] if recommended else 0.0},
+        **{"one_split_weight": one_split, "one_split_points": points[one_split]},
+        **{"best_points": max(points.values())},
+    }
+
+
+def cell_of(given: argparse.Namespace, weight: float, seed: int) -> Cell:
+    settings = CellSettings(
+        method="co-tuning" if weight else "vanilla",
+        learning_rate=given.learning_rate,
+        source_weight=weight,
+        relationship="truth" if given.truth and weight else "learned",
+    )
+    rate = Rate(images_per_class=given.images_per_class, steps=given.steps)
+    return Cell(f"weight {weight:g}", rate, seed, settings, tested=True)
+
+
+def test(root: Path, cell: Cell, pool: Pool, values: Params, compute: Compute) -> float:
+    """Accuracy on the test images."""
+    path = work_folder(root, values) / f"{cell.name}.json"
+    if not path.exists():
+        write_json(path, run_cell(cell, pool, values, compute))
+    return float(read_json(path)["accuracy"])
+
+
+def trainer_of(
+    root: Path, given: argparse.Namespace, pool: Pool, values: Params, compute: Compute, seed: int
+) -> FoldTrainer:
+    sample = pool.draw(given.images_per_class, values.prepare_data.val_fraction, seed)
+    splits = pool.split_logits(sample)
+    folds_of = len(sample.split("train")) + len(sample.split("validation"))
+    kept = folds_of * (values.tune.folds - 1) // values.tune.folds
+    batches = max(kept // values.fine_tune.batch_size, 1)
+    length = {"epochs": max(round(given.steps / batches), 1), "learning_rate": given.learning_rate}
+    training = values.fine_tune.model_copy(update=length)
+    temperature = find_temperature(values.calibrate, splits, len(sample.classes)).temperature
+    common = (
+        values.model_copy(update={"seed": seed, "fine_tune": training}),
+        *(sample, pool.source, splits, temperature, compute),
+        work_folder(root, values) / f"seed-{seed}-{given.images_per_class}-{given.steps}",
+    )
+    if given.truth:
+        assert pool.true_relationship is not None, "the study knows no true relationship"
+        return TrueTrainer(*common, pool.true_relationship)
+    return FoldTrainer(*common)
+
+
+def work_folder(root: Path, values: Params) -> Path:
+    steering = values.model_dump(mode="json", include={"source_model", "calibrate", "fine_tune"})
+    key = resume_key(steering, pool_files(Store(root)), TRAINING_CODE)
+    return Store(root).work_folder("search-regret") / key
+
+
+def raw_loss(part: HeldOut) -> float:
+    """As a search on one split compares: no own temperature."""
+    return float(F.cross_entropy(part.logits, part.labels))
+
+
+if __name__ == "__main__":
+    main()
