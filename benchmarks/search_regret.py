@@ -48,7 +48,7 @@ def main() -> None:
     root = Path("experiments", given.study).resolve()
     print(f"torch {torch.__version__}, {os.cpu_count()} cores")
     with ProcessPoolExecutor(given.workers) as pool:
-        calls = [pool.submit(of_seed, root, given, seed) for seed in range(given.seeds)]
+        calls = [pool.submit(of_seed, root, given, seed) for seed in given.seeds]
         rows = []
         for call in calls:
             rows.append(call.result())
@@ -57,7 +57,12 @@ def main() -> None:
     if given.output:
         write_csv(Path(given.output), table)
     points = table.filter(regex="_points$")
-    print(f"Co-Tuning recommended on {int(table['recommended'].sum())} of {len(table)} samples")
+    pooled = table["nats"].sum() / (table["error"] ** 2).sum() ** 0.5
+    print(
+        f"{given.study}: Co-Tuning recommended on {int(table['recommended'].sum())} of "
+        f"{len(table)} samples; gain of the chosen weight on held-out images {table['nats'].mean():+.3f} nats, "
+        f"{pooled:+.1f} standard errors over all samples together"
+    )
     print("Points of test accuracy over vanilla, mean and standard error over samples:")
     print(pd.DataFrame({"mean": points.mean(), "error": points.sem()}).round(2).to_string())
 
@@ -65,7 +70,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", help="a folder of experiments/, made up to extract-logits")
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(10)))
     parser.add_argument("--images-per-class", type=int, default=5)
     parser.add_argument("--steps", type=int, default=180)
     parser.add_argument("--learning-rate", type=float, default=0.003)
