@@ -57,11 +57,12 @@ def main() -> None:
     if given.output:
         write_csv(Path(given.output), table)
     points = table.filter(regex="_points$")
-    pooled = table["nats"].sum() / (table["error"] ** 2).sum() ** 0.5
+    nats, errors = table["nats"], table["error"]
+    pooled = nats.sum() / (errors**2).sum() ** 0.5
     print(
         f"{given.study}: Co-Tuning recommended on {int(table['recommended'].sum())} of "
-        f"{len(table)} samples; gain of the chosen weight on held-out images {table['nats'].mean():+.3f} nats, "
-        f"{pooled:+.1f} standard errors over all samples together"
+        f"{len(table)} samples; on held-out images the chosen weight gains {nats.mean():+.3f} "
+        f"nats, {pooled:+.1f} standard errors over all samples together"
     )
     print("Points of test accuracy over vanilla, mean and standard error over samples:")
     print(pd.DataFrame({"mean": points.mean(), "error": points.sem()}).round(2).to_string())

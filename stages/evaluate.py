@@ -79,8 +79,7 @@ def save(
     predictions, metrics = judged.predictions, judged.metrics(len(classes))
     intervals = bootstrap_intervals([predictions], len(classes), section.bootstrap_resamples, seed)
     write_csv(folder / "predictions.csv", predictions)
-    at_bound = {"own_temperature_at_bound": judged.temperature.at_bound}
-    write_json(folder / "metrics.json", metrics | at_bound | {"intervals": intervals})
+    write_json(folder / "metrics.json", metrics | {"intervals": intervals})
     found = predictions["label"].to_numpy(), predictions["prediction"].to_numpy()
     save_figure(confusion_matrix(*found, classes), folder / "confusion_matrix.png")
     return metrics

@@ -19,7 +19,12 @@ from pipeline.report.class_gain_figure import class_gain_panels
 from pipeline.report.class_gains import class_gains
 from pipeline.report.figures import method_comparison, save_figure, training_curves
 from pipeline.report.metrics import bootstrap_intervals, mean_metrics
-from pipeline.report.paired import PairedDifference, comparison_table, paired_difference
+from pipeline.report.paired import (
+    PairedDifference,
+    comparison_table,
+    paired_difference,
+    paired_loss,
+)
 from pipeline.report.results import Results
 from pipeline.report.text import render_report
 from pipeline.report.text_answer import verdict
@@ -87,6 +92,7 @@ def gather(store: Store, params: Params, pictures: set[str]) -> Results:
         manifest=pd.read_csv(store.require("prepare-data", "manifest.csv")),
         metrics={method: load_metrics(store, params, method, predictions) for method in methods},
         differences=differences_to_baseline(predictions, params),
+        losses=losses_to_baseline(predictions, params),
         histories={
             method: pd.read_csv(store.require("fine-tune", method, "history.csv"))
             for method in methods
@@ -147,6 +153,7 @@ def load_metrics(
     return {
         **mean_metrics(tables, classes),
         "own_temperature": sum(one["own_temperature"] for one in found) / len(found),
+        "own_temperature_at_bound": max(one["own_temperature_at_bound"] for one in found),
         "intervals": bootstrap_intervals(tables, classes, resamples, params.seed),
     }
 
@@ -163,6 +170,21 @@ def differences_to_baseline(
         )
         for method, tables in predictions.items()
         if method != BASELINE
+    }
+
+
+def losses_to_baseline(
+    predictions: Mapping[str, list[pd.DataFrame]], params: Params
+) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """As differences_to_baseline, of the NLL as it is and at own temperatures."""
+    resamples = params.evaluate.bootstrap_resamples
+    return {
+        method: {
+            column: paired_loss(predictions[BASELINE], tables, column, resamples, params.seed)
+            for column in ("nll", "calibrated_nll")
+        }
+        for method, tables in predictions.items()
+        if method != BASELINE and BASELINE in predictions
     }
 
 

@@ -84,6 +84,37 @@ def paired_difference(
     )
 
 
+def paired_loss(
+    first: Sequence[pd.DataFrame],
+    second: Sequence[pd.DataFrame],
+    column: str,
+    resamples: int,
+    seed: int,
+) -> tuple[float, float, float]:
+    """Mean over samples of a loss of the second method minus that of the first, in nats.
+
+    Args:
+        first, second, resamples, seed: as in paired_difference, whose intervals these are too.
+        column: of the tables, nll or calibrated_nll.
+
+    Returns:
+        The difference and the ends of its 95% interval.
+    """
+    differences = [
+        (b.set_index("row")[column] - a.set_index("row")[column]).to_numpy()
+        for a, b in zip(first, second, strict=True)
+    ]
+    generator = np.random.default_rng(seed)
+    samples = len(differences)
+
+    def resampled() -> float:
+        chosen = (differences[number] for number in generator.integers(0, samples, samples))
+        return float(np.mean([generator.choice(one, len(one)).mean() for one in chosen]))
+
+    low, high = percentile_interval(np.array([resampled() for _ in range(resamples)]))
+    return float(np.mean([one.mean() for one in differences])), low, high
+
+
 def _disagreements(first: pd.DataFrame, second: pd.DataFrame) -> tuple[int, int, int]:
     """Images on which only the first, only the second, and both or none are right."""
     first, second = (table.set_index("row").sort_index() for table in (first, second))

@@ -21,6 +21,8 @@ class Results:
         manifest: of prepare-data, of the first sample, as is all that is not said to be of
             several; classes are its classes by name, in label order.
         metrics: by method, as in metrics.json, mean over samples.
+        losses: by method, of nll and calibrated_nll the difference to vanilla and the ends of its
+            95% interval, over samples; empty without vanilla.
         histories: by method, as in history.csv.
         differences: by method, to vanilla, over samples; empty without vanilla.
         trials: of tune; empty where none ran.
@@ -34,6 +36,7 @@ class Results:
     manifest: pd.DataFrame
     metrics: Mapping[str, Mapping[str, Any]]
     differences: Mapping[str, PairedDifference]
+    losses: Mapping[str, Mapping[str, tuple[float, float, float]]]
     histories: Mapping[str, pd.DataFrame]
     calibration: Calibration
     best: Best

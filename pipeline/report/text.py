@@ -52,16 +52,17 @@ def _methods(results: Results) -> Iterable[str]:
 def _likelihood(results: Results) -> Iterable[str]:
     yield "### How sure of themselves, and how rightly"
     kinds = [f"{prefix}{name}" for prefix in ("", CALIBRATED) for name in ("nll", "ece")]
-    rows = [
-        [
-            method,
-            f"{values['own_temperature']:.2f}",
-            *(_with_interval(name, values) for name in kinds),
-        ]
-        for method, values in results.metrics.items()
-    ]
+    rows = []
+    for method, values in results.metrics.items():
+        bound = " (bound)" if values["own_temperature_at_bound"] else ""
+        numbers = (_with_interval(name, values) for name in kinds)
+        rows.append([method, f"{values['own_temperature']:.2f}{bound}", *numbers])
     header = ["Method", "Own temperature", "NLL (nats)", "ECE"]
     yield table([*header, "NLL at own temperature", "ECE at own temperature"], rows)
+    if results.losses:
+        yield "NLL less that of vanilla on the same images, in nats:"
+        rows = [[method, *map(_loss, found.values())] for method, found in results.losses.items()]
+        yield table(["Method", "As it is", "At own temperatures"], rows)
     yield (
         "A method may have the better likelihood only since it is less sure of itself. So each "
         "also gets the temperature that suits its predictions for the "
@@ -204,6 +205,10 @@ def _making(results: Results) -> Iterable[str]:
         "project's folder, shows the run of each stage; `cot runs data/report/report.md` lists "
         "those behind this report; `dvc repro` makes it again."
     )
+
+
+def _loss(interval: tuple[float, float, float]) -> str:
+    return "{:+.3f} ({:+.3f} to {:+.3f})".format(*interval)
 
 
 def _size(found: PairedDifference) -> str:

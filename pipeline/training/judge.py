@@ -31,9 +31,12 @@ class Judgement:
     temperature: TemperatureFit
 
     def metrics(self, classes: int) -> dict[str, float]:
-        """Those of classification_metrics, and own_temperature."""
+        """Those of classification_metrics, own_temperature, and 1.0 where that is at its bound."""
         found = classification_metrics(self.predictions, classes)
-        return found | {"own_temperature": self.temperature.temperature}
+        return found | {
+            "own_temperature": self.temperature.temperature,
+            "own_temperature_at_bound": float(self.temperature.at_bound),
+        }
 
 
 def judge(

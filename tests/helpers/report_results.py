@@ -28,6 +28,7 @@ def results() -> Results:
     splits = ["train"] * 17 + ["validation"] * 2 + ["test"] * 4
     values = dict.fromkeys(METRICS, 0.5) | {
         "own_temperature": 1.25,
+        "own_temperature_at_bound": 0.0,
         "intervals": {key: [0.4, 0.6] for key in METRICS},
     }
     epochs = {"epoch": [1, 2, 3], "validation_nll": [0.9, 0.6, 0.7], "kept": [False, True, False]}
@@ -45,6 +46,7 @@ def results() -> Results:
         manifest=pd.DataFrame({"split": splits, "label": labels}),
         metrics={"vanilla": values, "co-tuning": values},
         differences={"co-tuning": BETTER},
+        losses={"co-tuning": {"nll": (-0.07, -0.11, -0.03), "calibrated_nll": (0.01, -0.02, 0.04)}},
         histories={"vanilla": history, "co-tuning": history},
         calibration=Calibration(1.73, "target-likelihood", False, 1.25, 1.125, 0.25, 0.125),
         best=Best(2.3, 1.0, 3, gain(0.2, 0.05), "co-tuning"),

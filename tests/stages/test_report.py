@@ -73,7 +73,8 @@ def write_evaluation(store: Store, method: str, test: pd.DataFrame, accuracy: fl
     intervals = bootstrap_intervals([predictions], len(CLASSES), 100, 0)
     folder = store.folder("evaluate", method)
     write_csv(folder / "predictions.csv", predictions)
-    write_json(folder / "metrics.json", metrics | {"own_temperature": 1.2, "intervals": intervals})
+    own = {"own_temperature": 8.0, "own_temperature_at_bound": 1.0}
+    write_json(folder / "metrics.json", metrics | own | {"intervals": intervals})
     figure = confusion_matrix(label, predictions["prediction"].to_numpy(), CLASSES)
     save_figure(figure, folder / "confusion_matrix.png")
     moved = {"vanilla": 2.5, "co-tuning": 0.5}[method]
@@ -149,6 +150,7 @@ def test_the_report_answers_first_and_shows_pictures_that_exist(finished: Path) 
         "**Recommended: Co-Tuning** (`data/fine-tune/co-tuning`)"
     )
     assert "better than vanilla fine-tuning beyond the noise: +10.0" in text.splitlines()[4]
+    assert "| vanilla | 8.00 (bound) |" in text
     assert "300 test images of 3 classes, after training on 10 images a class" in text
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert {"comparison.png", "training.png", "trials.png", "relationship.png"} < set(links)

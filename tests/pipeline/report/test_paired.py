@@ -7,9 +7,15 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
 
 from pipeline.report.metrics import METRICS
-from pipeline.report.paired import PairedDifference, comparison_table, paired_difference
+from pipeline.report.paired import (
+    PairedDifference,
+    comparison_table,
+    paired_difference,
+    paired_loss,
+)
 
 
 def of_correctness(correct: Sequence[bool]) -> pd.DataFrame:
@@ -80,6 +86,18 @@ def test_over_samples_the_difference_is_a_mean_and_its_interval_covers_their_sca
     assert (found.low, found.high) == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.015)
     assert found.p_value is None
     assert found.images == 300
+
+
+def test_a_loss_is_compared_on_the_same_images_whatever_their_order() -> None:
+    rng = np.random.default_rng(0)
+    tables = [pd.DataFrame({"row": range(200), "nll": rng.exponential(size=200)}) for _ in range(2)]
+    worse = [table.assign(nll=table["nll"] + rng.normal(0.1, 0.2, 200)) for table in tables]
+    shuffled = [table.sample(frac=1, random_state=0) for table in worse]
+    mean, low, high = paired_loss(tables, shuffled, "nll", 2000, 0)
+    each = np.concatenate([b["nll"] - a["nll"] for a, b in zip(tables, worse, strict=True)])
+    assert mean == pytest.approx(each.mean())
+    interval = ttest_1samp(each, 0.0).confidence_interval(0.95)
+    assert (low, high) == pytest.approx((interval.low, interval.high), abs=0.02)
 
 
 def test_a_clear_gain_exceeds_the_noise() -> None:

@@ -35,6 +35,7 @@ def test_the_methods_are_tabled_with_intervals_and_difference() -> None:
     text = render_report(results())
     assert "| 50.0% (40.0% to 60.0%) | +2.2 points (+0.9 to +3.5), p = 0.0012 |" in text
     assert "| baseline |" in text
+    assert "| co-tuning | -0.070 (-0.110 to -0.030) | +0.010 (-0.020 to +0.040) |" in text
     assert "| vanilla | 1.25 | 0.500 (0.400 to 0.600) | 0.500 (0.400 to 0.600) |" in text
 
 

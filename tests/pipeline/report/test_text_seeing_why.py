@@ -42,6 +42,7 @@ def results(classes: int = 4) -> Results:
         classes=gains["class"].tolist(),
         manifest=pd.DataFrame({"split": ["validation"] * 3 + ["test"], "label": 0}),
         metrics={},
+        losses={},
         differences={},
         histories={},
         calibration=Calibration(1.7, "target-likelihood", False, 1.2, 1.1, 0.2, 0.1),
