@@ -79,11 +79,12 @@ def _tuning(results: Results) -> Iterable[str]:
         yield f"No search ran (`tune.trials: 0`); taken from params.yaml: {chosen}."
         return
     tune = results.params.tune
+    again = f" dealt out {tune.repeats} times" if tune.repeats > 1 else ""
     early = int((trials["state"] == "PRUNED").sum())
     yield (
-        f"Chosen: {chosen}. Each candidate was trained as the final models are, {tune.folds} folds "
-        f"dealt out {tune.repeats} time(s), and judged on what was held out, its likelihood at its "
-        f"own temperature. {best.trials} candidates, {early} of them stopped early as clearly "
+        f"Chosen: {chosen}. Each candidate was trained as the final models are, on {tune.folds} "
+        f"folds{again}, and judged on what was held out, its likelihood at its own temperature. "
+        f"{best.trials} candidates, {early} of them stopped early as clearly "
         "worse. Of those that are not worse than the best by more than a standard error the one "
         "nearest to the default of params.yaml is taken."
     )

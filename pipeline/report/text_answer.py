@@ -105,7 +105,7 @@ def conclusion(difference: PairedDifference) -> str:
     better = "Co-Tuning" if difference.difference > 0 else f"{BASELINE} fine-tuning"
     if samples > 1:
         return f"So on data like these {better} can be expected to be the better one."
-    return f"So of these two models that of {better} is the better one; {seen} says no more."
+    return f"So of these two models {better} gave the better one; {seen} says no more."
 
 
 def p_value(difference: PairedDifference) -> str:

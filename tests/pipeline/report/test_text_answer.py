@@ -32,7 +32,7 @@ def test_the_verdict_has_three_wordings(
 @pytest.mark.parametrize(
     ("difference", "samples", "words"),
     [
-        (BETTER, 1, "of these two models that of Co-Tuning is the better one; one sample says no"),
+        (BETTER, 1, "of these two models Co-Tuning gave the better one; one sample says no more"),
         (BETTER, 3, "on data like these Co-Tuning can be expected to be the better one"),
         (WORSE, 3, "on data like these vanilla fine-tuning can be expected to be the better one"),
         (NEITHER, 3, "3 samples and these test images cannot tell"),
@@ -70,7 +70,7 @@ def test_the_answer_comes_first_with_its_grounds() -> None:
     lines = render_report(results()).splitlines()
     assert lines[0] == "# Did Co-Tuning help?"
     assert lines[2].startswith("**Recommended: Co-Tuning** (`data/fine-tune/co-tuning`)")
-    assert lines[4].startswith(f"**On the test: {verdict(BETTER)}** So of these two models that of")
+    assert lines[4].startswith(f"**On the test: {verdict(BETTER)}** So of these two models Co-Tun")
     assert lines[6].startswith("Both methods start from the same pre-trained network.")
     assert lines[8] == (
         "Judged on 4 test images of 2 classes, after training on 8 to 9 images a class, with 1 "
