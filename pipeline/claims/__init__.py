@@ -9,6 +9,7 @@ __all__ = [
     "gain",
     "gain_figure",
     "pool",
+    "power",
     "recovery",
     "run_cells",
     "sharing_by_files",

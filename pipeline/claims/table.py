@@ -6,11 +6,13 @@ from typing import Any
 import pandas as pd
 from scipy.stats import ttest_1samp
 
+from pipeline.claims.power import smallest_effect
 from pipeline.params.claims_sections import TuneMethods
 from pipeline.params.methods import BASELINE, CO_TUNING
 from pipeline.report.markdown import points, table
 
 CONFIDENCE = 0.95
+ENDS = ("low", "high", "visible")
 
 
 def summarise(cells: pd.DataFrame) -> pd.DataFrame:
@@ -23,8 +25,9 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns images_per_class, row, seeds, diverged, accuracy_mean, accuracy_sd (over seeds),
         nll_mean, calibrated_nll_mean, and the paired differences in accuracy to vanilla and to
-        co-tuning: to_vanilla, to_vanilla_low, to_vanilla_high (95%, Student's t over seeds), and
-        likewise to_co_tuning; nll_to_vanilla and calibrated_nll_to_vanilla likewise, in nats.
+        co-tuning: to_vanilla, to_vanilla_low, to_vanilla_high (95%, Student's t over seeds) and
+        to_vanilla_visible (see paired), and likewise to_co_tuning; nll_to_vanilla and
+        calibrated_nll_to_vanilla likewise, in nats.
         Differences are empty without a partner, intervals with fewer than two seeds.
     """
     groups = cells.groupby(["images_per_class", "row"], sort=False)
@@ -50,7 +53,7 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
             ("nll_to_vanilla", nll, BASELINE),
             ("calibrated_nll_to_vanilla", calibrated, BASELINE),
         ):
-            summary |= {name: None, f"{name}_low": None, f"{name}_high": None}
+            summary |= dict.fromkeys((name, *(f"{name}_{end}" for end in ENDS)))
             if row != other and (rate, other) in measure:
                 summary |= paired(measure[rate, row] - measure[rate, other], name)
         rows.append(summary)
@@ -58,13 +61,16 @@ def summarise(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired(differences: "pd.Series[float]", name: str) -> Mapping[str, float | None]:
-    """Mean of paired differences and its 95% interval by Student's t; columns begin with name."""
+    """Mean of paired differences, its 95% interval by Student's t, and the smallest mean that as
+    many seeds of this scatter show with 80% (visible); columns begin with name.
+    """
     differences = differences.dropna()
-    low = high = None
+    low = high = visible = None
     if len(differences) > 1:
         low, high = ttest_1samp(differences, 0.0).confidence_interval(CONFIDENCE)
+        visible = smallest_effect(float(differences.std()), len(differences))
     mean = float(differences.mean()) if len(differences) else None
-    return {name: mean, f"{name}_low": low, f"{name}_high": high}
+    return {name: mean, f"{name}_low": low, f"{name}_high": high, f"{name}_visible": visible}
 
 
 def render(
@@ -94,6 +100,7 @@ def render(
 EXPLANATION = (
     "Accuracy on the test images: mean and standard deviation over seeds. Differences are paired "
     "by seed, with their 95% interval (Student's t): accuracy in percentage points, NLL in nats. "
+    "Visible: the difference in accuracy that as many seeds of this scatter show with 80%. "
     "Calibrated: at each model's own temperature, fitted on its validation images."
 )
 COST = (
@@ -103,7 +110,7 @@ COST = (
 
 
 def _accuracies(rows: pd.DataFrame, with_co_tuning: bool = False) -> str:
-    header = ["", "Accuracy", "To vanilla", "NLL (nats)", "NLL to vanilla"]
+    header = ["", "Accuracy", "To vanilla", "Visible", "NLL (nats)", "NLL to vanilla"]
     header.append("Calibrated NLL to vanilla")
     lines = []
     for _, row in rows.iterrows():
@@ -112,7 +119,10 @@ def _accuracies(rows: pd.DataFrame, with_co_tuning: bool = False) -> str:
             cells = [row["row"], *[""] * (len(header) - 1)]
         else:
             cells = [row["row"], f"{100 * row['accuracy_mean']:.1f}%{deviation}"]
-            cells += [_difference(row, "to_vanilla"), f"{row['nll_mean']:.3f}"]
+            visible = row["to_vanilla_visible"]
+            cells.append(_difference(row, "to_vanilla"))
+            cells.append("" if pd.isna(visible) else f"{100 * visible:.1f}")
+            cells.append(f"{row['nll_mean']:.3f}")
             for name in ("nll_to_vanilla", "calibrated_nll_to_vanilla"):
                 cells.append(_difference(row, name, "{:+.3f}".format))
         if with_co_tuning:
