@@ -3,7 +3,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 PHOTOGRAPHS := data/raw/photographs
 # Trainings side by side: on a GPU one after the other, else one a core, each with a thread.
-JOBS ?= $(shell nvidia-smi > /dev/null 2>&1 && echo 1 || nproc)
+JOBS ?= $(shell nvidia-smi > /dev/null 2>&1 && echo 1 || getconf _NPROCESSORS_ONLN)
 SIDE_BY_SIDE = dvc stage list --name-only | grep '^fine-tune@' \
   | env $(if $(filter 1,$(JOBS)),,OMP_NUM_THREADS=1) xargs -P $(JOBS) -n 1 dvc repro --single-item --quiet
 FASHION_MNIST := data/raw/FashionMNIST/raw

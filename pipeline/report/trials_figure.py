@@ -28,9 +28,10 @@ def tune_trials(trials: pd.DataFrame, chosen: float) -> Figure:
     if ringed.any():
         spots = weight[ringed], gain[ringed]
         axes.plot(*spots, "o", color=ORANGE, markersize=15, fillstyle="none", mew=2, label="chosen")
-    axes.set_xlim(left=0)
     axes.margins(0.08)
     if len(trials):
+        axes.set_xlim(0, 1.1 * weight.max())
+    if len(set(temperature)) > 1:
         colour_bar(figure, axes, drawn, "temperature")
     figure.legend(loc="outside lower center", ncols=3)
     return figure
