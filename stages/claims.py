@@ -5,8 +5,12 @@ import pandas as pd
 from pipeline.artifacts import Store
 from pipeline.claims.figures import accuracy_by_rate, variant_differences
 from pipeline.claims.run_cells import cell_folder
-from pipeline.claims.sweep import recovery, sweep_gains
-from pipeline.claims.sweep_figures import gain_by_setting, recovery_by_images
+from pipeline.claims.sweep import by_input_size, recovery, sweep_gains
+from pipeline.claims.sweep_figures import (
+    gain_by_setting,
+    recovery_by_images,
+    seen_by_input_size,
+)
 from pipeline.claims.table import render, summarise
 from pipeline.common.files import write_aside
 from pipeline.common.formats import read_json, write_csv
@@ -33,6 +37,10 @@ def run(params: Params) -> None:
             gains = sweep_gains(cells)
             write_csv(folder / "gain.csv", gains)
             save_figure(gain_by_setting(gains), folder / "gain.png")
+        if (cells["swept"] == "input_size").any():
+            seen = by_input_size(cells)
+            write_csv(folder / "input_size.csv", seen)
+            save_figure(seen_by_input_size(seen), folder / "input_size.png")
         if "recovered_mass" in cells:
             recovered = recovery(cells)
             write_csv(folder / "recovery.csv", recovered)

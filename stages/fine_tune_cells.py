@@ -63,7 +63,8 @@ def swept_cells(
         for value, (row, given) in itertools.product(values, rows.items()):
             concerned = setting != "source_weight" or teaches_source_head(given.method)
             in_table = Cell(row, rate, seed, given, tested=True)
-            if concerned and in_table.columns[setting] != value:
-                changed = given.changed({setting: int(value) if setting == "steps" else value})
+            if concerned and in_table.columns.get(setting) != value:
+                whole = setting in ("steps", "input_size")
+                changed = given.changed({setting: int(value) if whole else value})
                 name = f"{row} {setting} {value:g}"
                 yield Cell(name, rate, seed, changed, tested=True, swept=setting)

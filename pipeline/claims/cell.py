@@ -74,9 +74,9 @@ def run_cell(cell: Cell, pool: Pool, params: Params, compute: Compute) -> Result
     """Draw the sample, calibrate, learn the relationship, fine-tune and judge.
 
     Returns:
-        The cell's columns and those of its source labels; of the kept epoch validation_nll
-        (nats) and validation_accuracy; for a tested cell the metrics of Judgement on
-        the test images; training_seconds. Without numbers where the training
+        The cell's columns, input_size, and those of its source labels; of the kept epoch
+        validation_nll (nats) and validation_accuracy; for a tested cell the metrics of Judgement
+        on the test images; training_seconds. Without numbers where the training
         diverged.
     """
     sample = pool.draw(cell.rate.images_per_class, params.prepare_data.val_fraction, cell.seed)
@@ -93,6 +93,7 @@ def run_cell(cell: Cell, pool: Pool, params: Params, compute: Compute) -> Result
         cell.settings.source_weight,
     )
     result: Result = cell.columns | columns | {"diverged": False}
+    result["input_size"] = params.source_model.input_size
     begin = time.perf_counter()
     try:
         fitted = fit(model, objective, data, training, compute, cell.seed)

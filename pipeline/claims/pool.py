@@ -1,9 +1,10 @@
 """The images that all cells of the claims table draw their samples from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file
@@ -11,10 +12,13 @@ from torch import Tensor
 
 from pipeline.artifacts import Prepared, SplitLogits, Store
 from pipeline.common.errors import UserError
+from pipeline.datasets.batches import ImageSet, Preprocessing, evaluation_batches
 from pipeline.datasets.listing import Listing
 from pipeline.datasets.splits import build_manifest
 from pipeline.params import Params
 from pipeline.sources.models import SourceModel, load_source_model
+from pipeline.training.compute import Compute
+from pipeline.training.inference import predict
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,18 @@ class _Unread:
 
     def locate(self, path: str) -> str:
         return path
+
+
+def at_input_size(pool: Pool, input_size: int, batch_size: int, compute: Compute) -> Pool:
+    """The same pool with the source logits of crops of another size, in pixels."""
+    rows = torch.nonzero(~pool.logits[:, 0].isnan())[:, 0].numpy()
+    images = ImageSet(pool.prepared.images, rows, np.zeros_like(rows))
+    preprocessing = Preprocessing(input_size, pool.source.mean, pool.source.std)
+    network = pool.source.network().to(compute.device)
+    batches = evaluation_batches(images, preprocessing, batch_size, compute.device)
+    logits = pool.logits.clone()
+    logits[rows] = predict(network, batches, compute)[0]
+    return replace(pool, logits=logits)
 
 
 def rows_to_logits(splits: dict[str, SplitLogits], images: int) -> Tensor:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +11,7 @@ import torch
 
 from pipeline.artifacts import Store
 from pipeline.claims.cell import Cell, Result, run_cell
-from pipeline.claims.pool import Pool, load_pool, pool_files
+from pipeline.claims.pool import Pool, at_input_size, load_pool, pool_files
 from pipeline.claims.sharing_by_files import CellFiles
 from pipeline.claims.sharing_by_study import CellStudy, open_cell_study
 from pipeline.common.processes import run_in_processes
@@ -96,7 +96,11 @@ def _open_shelf(folder: Path, stage: str, storage: str | None) -> CellFiles | Ce
 
 @dataclass(frozen=True)
 class Worker:
-    """Runs cells, with what one process loads once for all of them."""
+    """Runs cells, with what one process loads once for all of them.
+
+    Attributes:
+        others: the pool at each input size that cells had but source_model has not.
+    """
 
     root: Path
     params: Params
@@ -105,6 +109,7 @@ class Worker:
     pool: Pool
     compute: Compute
     run: Run
+    others: dict[int, Pool] = field(default_factory=dict)
 
     def __call__(self, cell: Cell) -> Result:
         begin = time.perf_counter()
@@ -116,7 +121,7 @@ class Worker:
         groups = (self.stage, f"{cell.rate.images_per_class} images a class", cell.row)
         logged = cell.settings.model_dump() | {"steps": cell.steps, "seed": cell.seed}
         with grouped_run(self.root, self.folder.name, groups, f"seed {cell.seed}", logged) as run:
-            result = self.run(cell, self.pool, self.params, self.compute)
+            result = self.run(cell, *self._at(cell.settings.input_size), self.compute)
             numbers = {
                 name: value
                 for name, value in result.items()
@@ -124,6 +129,17 @@ class Worker:
             }
             run.log_metrics(numbers)
         return result
+
+    def _at(self, input_size: int | None) -> tuple[Pool, Params]:
+        model = self.params.source_model
+        if input_size in (None, model.input_size):
+            return self.pool, self.params
+        if input_size not in self.others:
+            batch_size = self.params.extract_logits.batch_size
+            self.others[input_size] = at_input_size(self.pool, input_size, batch_size, self.compute)
+        model = model.model_copy(update={"input_size": input_size})
+        params = self.params.model_copy(update={"source_model": model})
+        return self.others[input_size], params
 
 
 def _work(

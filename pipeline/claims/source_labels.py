@@ -9,6 +9,7 @@ from pipeline.artifacts import Prepared
 from pipeline.claims.controls import control
 from pipeline.claims.pool import Pool
 from pipeline.claims.recovery import divergence_from_truth, recovered_mass
+from pipeline.cotuning.diagnostics import leep_score
 from pipeline.cotuning.knowledge import cross_validated_knowledge
 from pipeline.params.claims_sections import CellSettings
 from pipeline.params.methods import CO_TUNING, POSTERIOR, teaches_source_head
@@ -25,7 +26,8 @@ def source_labels(
     """Columns of the table that tell of them, and they; what no part uses is not learned.
 
     Returns:
-        Columns temperature; relationship, its kind; knowledge_nats, knowledge_accuracy and
+        Columns temperature; relationship, its kind; leep (nats) of the training images, g_accuracy
+        on the validation images; knowledge_nats, knowledge_accuracy and
         knowledge_log_likelihood of it or of the control in its place, cross-validated; where the
         true R is known recovered_mass and divergence_from_truth (nats).
     """
@@ -52,6 +54,9 @@ def source_labels(
 
     taught = controlled(learned.relationship, predictions.mean(dim=0))
     columns["relationship"] = settings.relationship
+    train = splits["train"].labels
+    columns["leep"] = leep_score(predictions[: len(train)], train, classes)
+    columns["g_accuracy"] = learned.classifier.validation_accuracy
     if (knowledge := learned.knowledge) is not None:
         if settings.relationship != "learned":
             knowledge = cross_validated_knowledge(learn, predictions, labels)

@@ -6,6 +6,7 @@ from pipeline.claims.table import paired
 from pipeline.params.claims_sections import SWEPT
 
 IMAGES = "images_per_class"
+MEASURES = ("knowledge_nats", "leep", "g_accuracy")
 LEARNED = ("auto", "direct", "reverse", "reverse by likelihood")
 
 
@@ -13,15 +14,16 @@ def sweep_gains(cells: pd.DataFrame) -> pd.DataFrame:
     """Paired gain over vanilla by value of each setting that was swept, and by images a class.
 
     Args:
-        cells: columns images_per_class, steps, learning_rate, source_weight, taught_by, seed,
-            accuracy, and swept: the setting in which the cell differs from the table, empty where
-            it is one of the table's.
+        cells: columns images_per_class, steps, learning_rate, source_weight, input_size,
+            taught_by, seed, accuracy, and swept: the setting in which the cell differs from the
+            table, empty where it is one of the table's.
 
     Returns:
         Columns setting, value, taught_by, and gain, gain_low, gain_high: mean accuracy to
-        vanilla of the same seed, steps and learning rate, with its 95% interval (Student's t).
+        vanilla of the same seed, steps, learning rate and input size, with its 95% interval
+        (Student's t).
     """
-    keys = [IMAGES, "steps", "learning_rate", "seed"]
+    keys = [IMAGES, "steps", "learning_rate", "input_size", "seed"]
     baseline = cells[cells["taught_by"] == "vanilla"].drop_duplicates(keys)
     taught = cells[cells["taught_by"] != "vanilla"].join(
         baseline.set_index(keys)["accuracy"], on=keys, rsuffix="_vanilla"
@@ -39,6 +41,33 @@ def sweep_gains(cells: pd.DataFrame) -> pd.DataFrame:
         for (value, label), group in taught[shown].groupby([setting, "taught_by"], sort=False):
             identity = {"setting": setting, "value": value, "taught_by": label}
             rows.append(identity | dict(paired(group["difference"], "gain")))
+    return pd.DataFrame(rows)
+
+
+def by_input_size(cells: pd.DataFrame) -> pd.DataFrame:
+    """What the relationship of `auto` is worth and knows on larger and larger images.
+
+    Args:
+        cells: as of sweep_gains, of rows taught by auto and by its shuffled rows.
+
+    Returns:
+        Columns input_size (pixels); gain, gain_low, gain_high: mean accuracy over the shuffled R
+        of the same seed, with its 95% interval (Student's t); and of MEASURES the mean over seeds
+        and, as <measure>_sd, the standard deviation.
+    """
+    shown = cells[cells["swept"].isna() | (cells["swept"] == "input_size")]
+    shown = shown[shown[IMAGES] == shown[IMAGES].iloc[0]]
+    rows = []
+    for size, group in shown.groupby("input_size"):
+        learned, shuffled = (
+            group[group["taught_by"] == label].set_index("seed") for label in ("auto", "shuffled")
+        )
+        row = {"input_size": size} | dict(
+            paired(learned["accuracy"] - shuffled["accuracy"], "gain")
+        )
+        for measure in MEASURES:
+            row |= {measure: learned[measure].mean(), f"{measure}_sd": learned[measure].std()}
+        rows.append(row)
     return pd.DataFrame(rows)
 
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from pipeline.claims.figures import logarithmic, points_with_interval
+from pipeline.claims.sweep import MEASURES
 from pipeline.report.figures import BLUE, DPI, FURTHER_COLOURS, GREY, styled
 
 LABELS = {
@@ -15,6 +16,7 @@ LABELS = {
     "steps": "steps of training",
     "learning_rate": "learning rate",
     "source_weight": "source weight",
+    "input_size": "input size (pixels)",
 }
 COLOURS = (BLUE, *FURTHER_COLOURS, "#444444", "#a6761d", "#999999", "#000000", "#66a61e")
 MARKERS = "osD^vPX*<>h"
@@ -73,6 +75,34 @@ def recovery_by_images(recovered: pd.DataFrame) -> Figure:
         axes.set(ylabel=label, ylim=(0, None))
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure
+
+
+@styled()
+def seen_by_input_size(found: pd.DataFrame) -> Figure:
+    """Gain over the shuffled R, knowledge of R, LEEP and accuracy of g against input size.
+
+    Bars are the 95% interval of the gain, else standard deviations over seeds.
+
+    Args:
+        found: of sweep.by_input_size.
+    """
+    figure = Figure(figsize=(13.0, 3.6), dpi=DPI, layout="constrained")
+    panels = figure.subplots(1, 4)
+    titles = ("Gain over shuffled R (points)", "Knowledge of R (nats)", "LEEP (nats)")
+    style = {"color": BLUE, "marker": "o", "markersize": 4, "capsize": 2}
+    sizes = found["input_size"]
+    for axes, title, measure in zip(
+        panels, (*titles, "Accuracy of g"), ("gain", *MEASURES), strict=True
+    ):
+        values, around = points_with_interval(found, "gain")
+        if measure != "gain":
+            values, around = found[measure], [found[f"{measure}_sd"].fillna(0)] * 2
+        axes.errorbar(sizes, values, around, **style)
+        logarithmic(axes, sorted(sizes), LABELS["input_size"])
+        axes.set(title=title)
+    for axes in panels[:2]:
+        axes.axhline(0, color=GREY, linewidth=1.2, linestyle="--", zorder=0)
     return figure
 
 

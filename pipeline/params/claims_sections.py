@@ -10,7 +10,7 @@ from pipeline.params.base import Count, NonNegative, Positive, Section, refuse_r
 from pipeline.params.methods import BASELINE, CO_TUNING, MethodName, Peers
 from pipeline.params.sections import Selection
 
-SWEPT = ("steps", "learning_rate", "source_weight")
+SWEPT = ("steps", "learning_rate", "source_weight", "input_size")
 # It becomes part of a file's name and of a query for runs.
 RowName = Annotated[str, Field(pattern=r"^[\w .+-]+$")]
 
@@ -20,14 +20,15 @@ class CellSettings(Section):
 
     `relationship` is the learned R, or a control in its place: uniform rows, the source
     marginal in every row, the learned rows given to other classes, or the true R where it is
-    known. `calibrated: false` leaves the temperature at 1. `steps` are those of the rate where
-    they are None.
+    known. `calibrated: false` leaves the temperature at 1. `steps` are those of the rate, and
+    `input_size` that of source_model, where they are None.
     """
 
     method: MethodName = BASELINE
     learning_rate: Positive = 0.003
     source_weight: NonNegative = 2.3
     steps: Count | None = None
+    input_size: Annotated[int, Field(ge=8)] | None = None
     direction: Literal["auto", "direct", "reverse"] = "auto"
     pseudo_samples: NonNegative = 0.0
     selection: Selection = "validation-accuracy"
@@ -132,9 +133,9 @@ class FineTuneCells(Section):
     )
     variants: dict[RowName, dict[str, Any]] = Field(default={})
     true_relationship: str | None = None
-    sweep: dict[Literal["steps", "learning_rate", "source_weight"], list[Positive]] = Field(
-        default={}
-    )
+    sweep: dict[
+        Literal["steps", "learning_rate", "source_weight", "input_size"], list[Positive]
+    ] = Field(default={})
 
     @model_validator(mode="after")
     def _variants_are_settings(self) -> "FineTuneCells":

@@ -56,7 +56,7 @@ class Params(Section):
 
     @property
     def sample(self) -> int:
-        """The one of fine_tune.seeds that a stage works at: the first."""
+        """The first of fine_tune.seeds."""
         return self.fine_tune.seeds[0]
 
     @property
@@ -72,24 +72,26 @@ class Params(Section):
         """
         if sample is None:
             return self
-        if sample not in self.fine_tune.seeds:
-            seeds = ", ".join(map(str, self.fine_tune.seeds))
-            raise UserError(f"seed {sample} is none of fine_tune.seeds: {seeds}; add it there")
+        seeds = self.fine_tune.seeds
+        if sample not in seeds:
+            raise UserError(f"seed {sample} is none of fine_tune.seeds {list(seeds)}; add it there")
         training = self.fine_tune.model_copy(update={"seeds": (sample,)})
         return self.model_copy(update={"fine_tune": training})
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "Params":
-        if self.source_model.input_size > self.prepare_data.stored_size:
-            raise ValueError(
-                f"source_model.input_size {self.source_model.input_size} exceeds "
-                f"prepare_data.stored_size {self.prepare_data.stored_size}; "
-                "crops are cut from the stored images"
-            )
-        if (
-            self.calibrate.method == "source-validation"
-            and self.prepare_data.source_validation is None
+        swept = self.fine_tune_cells.sweep.get("input_size", [0])
+        for name, size in (
+            ("source_model.input_size", self.source_model.input_size),
+            ("fine_tune_cells.sweep.input_size", max(swept)),
         ):
+            if size > self.prepare_data.stored_size:
+                raise ValueError(
+                    f"{name} {size:g} exceeds prepare_data.stored_size "
+                    f"{self.prepare_data.stored_size}; crops are cut from the stored images"
+                )
+        by_source = self.calibrate.method == "source-validation"
+        if by_source and self.prepare_data.source_validation is None:
             raise ValueError(
                 "calibrate.method source-validation needs prepare_data.source_validation, "
                 "a folder of labelled images of the source categories"

@@ -4,8 +4,12 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from pipeline.claims.sweep import recovery, sweep_gains
-from pipeline.claims.sweep_figures import gain_by_setting, recovery_by_images
+from pipeline.claims.sweep import by_input_size, recovery, sweep_gains
+from pipeline.claims.sweep_figures import (
+    gain_by_setting,
+    recovery_by_images,
+    seen_by_input_size,
+)
 from pipeline.params.claims_sections import CellSettings, FineTuneCells
 from stages.fine_tune_cells import all_cells
 
@@ -19,24 +23,33 @@ SECTION = FineTuneCells(
     true_relationship="truth.safetensors",
     sweep={"steps": [50, 100], "learning_rate": [0.001, 0.01], "source_weight": [1.0]},
 )
+BY_SIZE = FineTuneCells(
+    rates=[{"images_per_class": 4, "steps": 100, "variants": ["shuffled R"]}],
+    seeds=[0, 1, 2],
+    variants={"shuffled R": {"relationship": "shuffled"}},
+    sweep={"input_size": [32, 128]},
+)
 SETTINGS = {
     "vanilla": CellSettings(learning_rate=0.003),
     "co-tuning": CellSettings(method="co-tuning", learning_rate=0.003),
 }
-GAIN = {"vanilla": 0.0, "auto": 0.1, "truth": 0.2}
+GAIN = {"vanilla": 0.0, "auto": 0.1, "truth": 0.2, "shuffled": -0.1}
 
 
-def cells() -> pd.DataFrame:
+def cells(section: FineTuneCells = SECTION) -> pd.DataFrame:
     """Accuracies that rise with everything; what teaches adds its own gain, the weight as much."""
     rows = []
-    for cell in all_cells(SECTION, SETTINGS):
+    for cell in all_cells(section, SETTINGS):
         columns = cell.columns
         weight = 0.01 * columns["source_weight"] if columns["taught_by"] != "vanilla" else 0.0
         accuracy = 0.3 + 0.001 * columns["steps"] + columns["learning_rate"] + weight
         accuracy += GAIN[columns["taught_by"]] + 0.02 * cell.seed
         mass = 0.5 + 0.01 * columns["images_per_class"] if weight else None
         recovered = {"recovered_mass": mass, "divergence_from_truth": mass}
-        rows.append(columns | {"accuracy": accuracy} | recovered)
+        size = cell.settings.input_size or 64
+        seen = {"input_size": size, "knowledge_nats": size / 100, "leep": -1.0, "g_accuracy": 0.5}
+        accuracy += 0.001 * (size - 64) if columns["taught_by"] == "auto" else 0.0
+        rows.append(columns | {"accuracy": accuracy} | recovered | seen)
     return pd.DataFrame(rows)
 
 
@@ -77,3 +90,14 @@ def test_both_pictures_have_a_panel_a_setting_and_a_line_a_teacher() -> None:
     assert labels == ["images a class", "steps of training", "learning rate", "source weight"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["auto", "truth"]
     assert len(recovery_by_images(recovery(cells())).axes) == 2
+
+
+def test_by_input_size_the_gain_is_over_shuffled_rows_on_images_of_the_same_size() -> None:
+    found = by_input_size(cells(BY_SIZE)).set_index("input_size")
+    assert found.index.tolist() == [32, 64, 128]
+    assert found["gain"].tolist() == pytest.approx([0.168, 0.2, 0.264])
+    assert found["knowledge_nats"].tolist() == [0.32, 0.64, 1.28]
+    assert found["knowledge_nats_sd"].tolist() == [0, 0, 0]
+    figure = seen_by_input_size(found.reset_index())
+    assert figure.axes[0].get_title(loc="left") == "Gain over shuffled R (points)"
+    assert len(figure.axes) == 4
