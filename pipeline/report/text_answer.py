@@ -69,13 +69,14 @@ def recommendation(best: Best, images: int) -> str:
     name = "Co-Tuning" if best.recommended == CO_TUNING else "vanilla fine-tuning"
     better = "better" if likelihood.mean > 0 else "worse"
     return (
-        f"**Recommended: {name}** (`data/fine-tune/{best.recommended}`). Each of the {images:,} "
-        "images for training and validation was held out in turn: there Co-Tuning, at the source "
-        f"weight {best.source_weight:.3g}, was {better} than vanilla fine-tuning by "
-        f"{abs(likelihood.mean):.3f} nats of log-likelihood an image (95% interval of the gain "
-        f"{likelihood.low:+.3f} to {likelihood.high:+.3f}); the gain in accuracy is "
-        f"{points(accuracy.mean)} points ({points(accuracy.low)} to {points(accuracy.high)}). "
-        f"{_sureness(likelihood.mean, likelihood.standard_error)}"
+        f"**Recommended: {name}** (`data/fine-tune/{best.recommended}`), "
+        f"{_sureness(likelihood.mean, likelihood.standard_error)}. Each of the {images:,} images "
+        "for training and validation was held out in turn, and of those Co-Tuning (source weight "
+        f"{best.source_weight:.3g}) "
+        f"predicted the classes {better} than vanilla fine-tuning: by likelihood, which says most, "
+        f"a gain of {likelihood.mean:+.3f} nats an image (95% interval {likelihood.low:+.3f} to "
+        f"{likelihood.high:+.3f}), in accuracy of {points(accuracy.mean)} points "
+        f"({points(accuracy.low)} to {points(accuracy.high)})."
     )
 
 
@@ -116,9 +117,9 @@ def p_value(difference: PairedDifference) -> str:
     return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
 
 
-def _sureness(mean: float, error: float) -> str:
-    if abs(mean) > 2 * error:
-        return "That is clear: chance in the images alone would hardly do it."
-    if abs(mean) > error:
-        return "That is weak evidence: chance in the images may have done it."
-    return "That is hardly evidence: either method may be the better one, and not by much."
+def _sureness(gain: float, error: float) -> str:
+    if abs(gain) > 2 * error:
+        return "on clear evidence: chance in the images would hardly do it"
+    if abs(gain) > error:
+        return "on weak evidence: chance in the images may have done it"
+    return "on hardly any evidence: either method may be the better one, and not by much"
