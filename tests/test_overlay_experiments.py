@@ -22,6 +22,8 @@ prepare_data:
   images_per_class: null
   sampling_rate: 0.5 # of 10 photos of a class, less 2 for testing
   test_fraction: 0.2
+fine_tune:
+  seeds: [0]
 """
 
 pytestmark = pytest.mark.slow
