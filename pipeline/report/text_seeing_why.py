@@ -17,6 +17,8 @@ def seeing_why(results: Results) -> Iterable[str]:
     if "co-tuning" not in results.source_heads:
         return
     yield "## Seeing why"
+    if len(results.params.fine_tune.seeds) > 1:
+        yield f"On the sample of seed {results.params.sample}."
     if not results.gains.empty:
         yield from _classes(results)
     yield from _source_head(results)
