@@ -21,7 +21,7 @@ SMALL = {
     "source_model": {"input_size": 32},
     "prepare_data": {"root": "photos", "stored_size": 36, "images_per_class": 13},
     "tune": {"trials": 2, "folds": 2},
-    "fine_tune": {"epochs": 10, "batch_size": 8},
+    "fine_tune": {"epochs": 10, "batch_size": 8, "seeds": [0]},
     "evaluate": {"bootstrap_resamples": 100, "crops": 10},
     "report": {"bootstrap_resamples": 100},
 }

@@ -168,4 +168,4 @@ def test_the_command_takes_an_overlay_and_set_wins_over_it(file: Path) -> None:
         return subprocess.run(command, cwd=file.parent, capture_output=True, text=True)
 
     assert "calibrate.temperature: got 'hot'" in cot().stderr
-    assert "logits.safetensors is missing" in cot("--set", "calibrate.temperature=2").stderr
+    assert "logits/seed-0.safetensors is missing" in cot("--set", "calibrate.temperature=2").stderr
