@@ -17,16 +17,14 @@ import pandas as pd
 
 from pipeline.search.choice import Candidate, beats_vanilla, choose, gain
 from pipeline.search.evidence import Evidence
-from pipeline.search.study import SearchSpace
+from pipeline.search.study import SearchSpace, new_sampler
 
 IMAGES, NOISE = 120, 0.45  # of one candidate's loss on one image, in nats
 SPACE = SearchSpace(2.3, 1.0, max_source_weight=5.0, max_temperature_factor=2.0)
 SAMPLERS: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "TPE": lambda seed: optuna.samplers.TPESampler(seed=seed, n_startup_trials=4),
-    "Halton": lambda seed: optuna.samplers.QMCSampler(
-        qmc_type="halton", scramble=True, seed=seed, warn_independent_sampling=False
-    ),
+    "Halton": new_sampler,
 }
 
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 from pipeline import params as parameters
 from pipeline.artifacts import Store
-from pipeline.claims.cell import Cell, run_cell
+from pipeline.claims.cell import Cell, run_cell, training_of
 from pipeline.claims.pool import Pool, load_pool, pool_files
 from pipeline.common.formats import read_json, write_csv, write_json
 from pipeline.common.resume import resume_key
@@ -29,8 +29,8 @@ from pipeline.search.choice import Candidate, beats_vanilla, choose, gain
 from pipeline.search.evidence import HeldOut, evidence_of
 from pipeline.sources.from_logits import find_temperature
 from pipeline.training.compute import Compute, resolve_compute
-from pipeline.training.folds import Fold, FoldTrainer
-from pipeline.training.methods import TRAINING_CODE, SourceLabels
+from pipeline.training.folds import Fold, FoldTrainer, repeated_folds
+from pipeline.training.methods import TRAINING_CODE, SourceLabels, training_data
 
 
 @dataclass(frozen=True)
@@ -137,11 +137,11 @@ def trainer_of(
 ) -> FoldTrainer:
     sample = pool.draw(given.images_per_class, values.prepare_data.val_fraction, seed)
     splits = pool.split_logits(sample)
-    folds_of = len(sample.split("train")) + len(sample.split("validation"))
-    kept = folds_of * (values.tune.folds - 1) // values.tune.folds
-    batches = max(kept // values.fine_tune.batch_size, 1)
-    length = {"epochs": max(round(given.steps / batches), 1), "learning_rate": given.learning_rate}
-    training = values.fine_tune.model_copy(update=length)
+    data = training_data(sample, pool.source, values.source_model.input_size)
+    labels = torch.from_numpy(data.joined().labels)
+    fold = repeated_folds(labels, values.tune.folds, 1, seed)[0]
+    dealt = data.dealt(fold.kept, fold.held_out)
+    training = training_of(cell_of(given, 0.0, seed), values.fine_tune, dealt)
     temperature = find_temperature(values.calibrate, splits, len(sample.classes)).temperature
     common = (
         values.model_copy(update={"seed": seed, "fine_tune": training}),

@@ -1,11 +1,11 @@
 """The `cot` command: the only door to the stages, which it imports when they are called."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.common.processes import CORES
 from stages.running import guard, run_stage
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ Seed = Annotated[
     int | None,
     typer.Option(min=0, help="One of fine_tune.seeds; without it the first.", show_default=False),
 ]
+CORES = os.cpu_count() or 1
 CellWorkers = Annotated[
     int, typer.Option(min=1, help="Processes that run cells; the numbers do not depend on it.")
 ]

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.artifacts import Prepared, SplitLogits, Store
+from pipeline.artifacts import Prepared, Store
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.datasets.batches import ImageSet, Preprocessing, evaluation_batches
@@ -15,6 +16,7 @@ from pipeline.params import Params
 from pipeline.params.published_sizes import warn_of_size
 from pipeline.sources.categories import match_categories
 from pipeline.sources.models import load_source_model
+from pipeline.sources.split_logits import split_logits
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import resolve_compute
 from pipeline.training.distributed import Processes, joined_processes
@@ -68,11 +70,15 @@ def run_in(processes: Processes, params: Params) -> None:
         ) as run,
         progress("extract-logits", len(part)) as advance,
     ):
-        logits = extract(advance)
-        place = np.full(len(images.images), -1)
-        place[images.rows] = np.arange(len(images))
+        extracted = extract(advance)
+        logits = torch.full((len(images.images), extracted.shape[1]), float("nan"))
+        logits[images.rows] = extracted
         for store, sample in zip(stores, samples, strict=True):
-            store.save_logits(split_logits(sample, logits, place, source_labels), source.categories)
+            splits = split_logits(sample, logits, SPLITS)
+            if found := splits.get("source-validation"):
+                labels = torch.from_numpy(source_labels[found.labels])
+                splits["source-validation"] = replace(found, labels=labels)
+            store.save_logits(splits, source.categories)
         run.log_metrics({"images": len(images)})
 
 
@@ -81,24 +87,3 @@ def images_of(samples: Sequence[Prepared]) -> ImageSet:
     parts = [sample.split(name) for sample in samples for name in SPLITS]
     rows = np.unique(np.concatenate([part.rows for part in parts]))
     return ImageSet(samples[0].images, rows, np.zeros_like(rows))
-
-
-def split_logits(
-    sample: Prepared, logits: Tensor, place: np.ndarray, source_labels: np.ndarray
-) -> dict[str, SplitLogits]:
-    """Those of a sample, split by split.
-
-    Args:
-        logits: of all images [N, source].
-        place: of an image in these, by its row.
-        source_labels: the source category of each label of source-validation.
-    """
-    splits = {}
-    for name in SPLITS:
-        images = sample.split(name)
-        if len(images) == 0:
-            continue
-        labels = source_labels[images.labels] if name == "source-validation" else images.labels
-        rows = torch.from_numpy(images.rows)
-        splits[name] = SplitLogits(logits[place[images.rows]], torch.from_numpy(labels), rows)
-    return splits

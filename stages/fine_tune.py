@@ -13,7 +13,7 @@ from pipeline.common.project import project_root
 from pipeline.common.resume import resume_key
 from pipeline.params import Params
 from pipeline.params.methods import teaches_source_head
-from pipeline.params.sections import FineTune, Training
+from pipeline.params.sections import Training
 from pipeline.sources.models import load_source_model
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import resolve_compute
@@ -48,7 +48,7 @@ def run_in(processes: Processes, params: Params, method: str) -> None:
         mode="json",
         include={
             **dict.fromkeys(("compute", "source_model"), True),
-            "fine_tune": set(FineTune.model_fields) - {"methods", "seeds"},
+            "fine_tune": {*Training.model_fields, "peers"},
         },
     )
     steering["seed"] = params.sample_seed

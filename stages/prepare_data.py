@@ -11,7 +11,11 @@ from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.datasets.listing import Listing
 from pipeline.datasets.readers.registry import list_source
-from pipeline.datasets.readers.source_validation import add_source_validation
+from pipeline.datasets.readers.source_validation import (
+    add_source_validation,
+    list_source_validation,
+    reading_both,
+)
 from pipeline.datasets.splits import build_manifest, drop_rows
 from pipeline.datasets.store.store_images import store_images
 from pipeline.params import Params
@@ -33,8 +37,9 @@ def run(params: Params) -> None:
     if section.source_validation is not None:
         root = store.root / section.source_validation
         labels = store.root / section.source_labels if section.source_labels else None
-        added = [add_source_validation(listing, sample, root, labels) for sample in drawn]
-        (listing, _, source_folders), drawn = added[0], [sample for _, sample, _ in added]
+        source = list_source_validation(root, labels)
+        listing, source_folders = reading_both(listing, source), source.classes
+        drawn = [add_source_validation(sample, source) for sample in drawn]
     paths = list(dict.fromkeys(path for sample in drawn for path in sample["path"]))
     folder = store.folder("prepare-data")
     with (

@@ -2,9 +2,10 @@
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -23,7 +24,7 @@ from pipeline.report.paired import (
     PairedDifference,
     comparison_table,
     paired_difference,
-    paired_loss,
+    paired_losses,
 )
 from pipeline.report.results import Results
 from pipeline.report.text import render_report
@@ -31,6 +32,9 @@ from pipeline.report.text_answer import verdict
 from pipeline.tracking.runs import StageRun, stage_run
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Predictions = Mapping[str, list[pd.DataFrame]]  # by method, of each sample
 
 
 def run(params: Params) -> None:
@@ -91,8 +95,16 @@ def gather(store: Store, params: Params, pictures: set[str]) -> Results:
         classes=classes,
         manifest=pd.read_csv(store.require("prepare-data", "manifest.csv")),
         metrics={method: load_metrics(store, params, method, predictions) for method in methods},
-        differences=differences_to_baseline(predictions, params),
-        losses=losses_to_baseline(predictions, params),
+        differences=to_baseline(
+            predictions,
+            partial(
+                paired_difference, resamples=params.report.bootstrap_resamples, seed=params.seed
+            ),
+        ),
+        losses=to_baseline(
+            predictions,
+            partial(paired_losses, resamples=params.evaluate.bootstrap_resamples, seed=params.seed),
+        ),
         histories={
             method: pd.read_csv(store.require("fine-tune", method, "history.csv"))
             for method in methods
@@ -139,7 +151,7 @@ def load_predictions(store: Store, params: Params, method: str) -> list[pd.DataF
 
 
 def load_metrics(
-    store: Store, params: Params, method: str, predictions: Mapping[str, list[pd.DataFrame]]
+    store: Store, params: Params, method: str, predictions: Predictions
 ) -> dict[str, Any]:
     """As evaluate wrote them; of several samples the means, with intervals over all of it."""
     found = [
@@ -158,38 +170,21 @@ def load_metrics(
     }
 
 
-def differences_to_baseline(
-    predictions: Mapping[str, list[pd.DataFrame]], params: Params
-) -> dict[str, PairedDifference]:
-    """Of every method but vanilla to vanilla; none where vanilla is not among the methods."""
+def to_baseline(predictions: Predictions, compare: Callable[..., T]) -> dict[str, T]:
+    """What compare(vanilla's, the method's predictions) gives, of every method but vanilla; nothing
+    where vanilla is not among the methods.
+    """
     if BASELINE not in predictions:
         return {}
     return {
-        method: paired_difference(
-            predictions[BASELINE], tables, params.report.bootstrap_resamples, params.seed
-        )
+        method: compare(predictions[BASELINE], tables)
         for method, tables in predictions.items()
         if method != BASELINE
     }
 
 
-def losses_to_baseline(
-    predictions: Mapping[str, list[pd.DataFrame]], params: Params
-) -> dict[str, dict[str, tuple[float, float, float]]]:
-    """As differences_to_baseline, of the NLL as it is and at own temperatures."""
-    resamples = params.evaluate.bootstrap_resamples
-    return {
-        method: {
-            column: paired_loss(predictions[BASELINE], tables, column, resamples, params.seed)
-            for column in ("nll", "calibrated_nll")
-        }
-        for method, tables in predictions.items()
-        if method != BASELINE and BASELINE in predictions
-    }
-
-
 def gains_of_classes(
-    predictions: Mapping[str, list[pd.DataFrame]],
+    predictions: Predictions,
     classes: list[str],
     diagnostics: Mapping[str, Any],
     params: Params,

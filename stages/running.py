@@ -1,7 +1,6 @@
 """Run what a command asks for: a stage, in one process or several; errors as one line."""
 
 import importlib
-import logging
 import os
 import signal
 import sys
@@ -44,7 +43,7 @@ def run_stage(
 def guard(call: Callable[[], None]) -> None:
     """Turn errors meant for the user into one line, and signals into an orderly end."""
     from pipeline.common.errors import UserError
-    from pipeline.common.launch import is_launched, speaks, tells_why
+    from pipeline.common.launch import is_launched, show_messages, tells_why
 
     def terminate(number: int, frame: object) -> None:
         sys.exit(128 + number)
@@ -58,9 +57,7 @@ def guard(call: Callable[[], None]) -> None:
         signal.signal(signal.SIGINT, interrupt)
     # Threads that spin while they wait make training several times slower on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    for package in ("pipeline", "stages"):
-        logging.getLogger(package).setLevel(logging.INFO if speaks() else logging.ERROR)
+    show_messages()
     try:
         call()
     except UserError as error:

@@ -1,7 +1,9 @@
 """Search for source weight and temperature, and say whether Co-Tuning beats vanilla by them."""
 
 import logging
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import optuna
 import torch
@@ -10,12 +12,13 @@ from optuna.trial import Trial
 from pipeline.artifacts import Best, Store
 from pipeline.common.errors import UserError
 from pipeline.common.formats import write_csv
-from pipeline.common.processes import CORES, run_in_processes
+from pipeline.common.processes import run_in_processes
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.common.resume import resume_key
 from pipeline.params import Params
 from pipeline.params.methods import BASELINE, CO_TUNING
+from pipeline.params.sections import Training
 from pipeline.report.figures import save_figure
 from pipeline.report.trials_figure import tune_trials
 from pipeline.search.choice import beats_vanilla, choose, gain
@@ -64,7 +67,7 @@ def run(params: Params, workers: int | None = None, storage: str | None = None) 
     study = open_study(place, params.sample_seed)
     with stage_run(store.root, "tune", section.model_dump(), inputs, folder) as run:
         if section.trials:
-            _run_workers(params, place, run, workers, str(folds))
+            _run_workers(params, place, run, workers, folds)
         table = trials_table(study, temperature)
         best = _choose(study, params)
         store.save_best(best)
@@ -91,7 +94,7 @@ class TrialRunner:
     The source model and the images are loaded once for all trials of a process.
     """
 
-    def __init__(self, params: Params, run: StageRun, folds: str) -> None:
+    def __init__(self, params: Params, run: StageRun, folds: Path) -> None:
         store = Store(project_root(), params.sample)
         self.params, self.run = params, run
         self.trainer = FoldTrainer(
@@ -101,7 +104,7 @@ class TrialRunner:
             store.load_logits(),
             store.load_calibration().temperature,
             resolve_compute(params.compute.device, params.compute.precision),
-            store.root / folds,
+            folds,
         )
 
     def __call__(self, trial: Trial) -> float:
@@ -146,10 +149,10 @@ def _place(store: Store, key: str, storage: str | None) -> StudyPlace:
 
 
 def _run_workers(
-    params: Params, place: StudyPlace, run: StageRun, workers: int | None, folds: str
+    params: Params, place: StudyPlace, run: StageRun, workers: int | None, folds: Path
 ) -> None:
     on_cpu = resolve_compute(params.compute.device, params.compute.precision).device.type == "cpu"
-    workers = min(workers or (CORES if on_cpu else 1), params.tune.trials)
+    workers = min(workers or (os.cpu_count() or 1 if on_cpu else 1), params.tune.trials)
     if workers == 1:
         _work(params, place, run, params.sample_seed, folds)
         return
@@ -158,14 +161,14 @@ def _run_workers(
 
 
 def _work_in_process(
-    params: Params, place: StudyPlace, run_id: str, worker: int, workers: int, folds: str
+    params: Params, place: StudyPlace, run_id: str, worker: int, workers: int, folds: Path
 ) -> None:
     torch.set_num_threads(max(torch.get_num_threads() // workers, 1))
     run = join_run(project_root(), run_id)
     _work(params, place, run, params.sample_seed + worker, folds)
 
 
-def _work(params: Params, place: StudyPlace, run: StageRun, seed: int, folds: str) -> None:
+def _work(params: Params, place: StudyPlace, run: StageRun, seed: int, folds: Path) -> None:
     shared = SharedTrials(join_study(place, seed))
     with losses_explained("cot stage tune"):
         work_off(shared, _space(params), TrialRunner(params, run, folds), params.tune.trials)
@@ -206,8 +209,12 @@ def _space(params: Params) -> SearchSpace:
 
 def _steering(params: Params) -> dict[str, object]:
     """Everything that a candidate's training on a fold depends on."""
-    steering = params.model_dump(mode="json", include={"compute", "source_model", "fine_tune"})
-    for name in ("methods", "peers", "seeds"):
-        del steering["fine_tune"][name]
+    steering = params.model_dump(
+        mode="json",
+        include={
+            **dict.fromkeys(("compute", "source_model"), True),
+            "fine_tune": set(Training.model_fields),
+        },
+    )
     way = params.fit_relationship.model_dump(exclude={"top_categories"})
     return steering | way | {"folds": params.tune.folds, "seed": params.sample_seed}

@@ -12,6 +12,7 @@ import grimp
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline.params.sections import Training
 from pipeline.training.methods import TRAINING_CODE
 from stages.tune import SEARCH_CODE
 
@@ -180,6 +181,12 @@ def test_work_is_resumed_under_the_code_that_its_stage_depends_on():
     ):
         keyed = {path for pattern in code for path in (ROOT / "pipeline").glob(pattern)}
         assert files(listed_code(folder, stage)) <= keyed
+
+
+@pytest.mark.parametrize("stage", ["tune", "fine-tune"])
+def test_what_trains_depends_on_every_value_of_the_training(stage):
+    params = PIPELINES["."][stage]["params"]
+    assert {f"fine_tune.{name}" for name in Training.model_fields} <= set(params)
 
 
 @pytest.mark.parametrize(("folder", "stage"), STAGES)

@@ -17,6 +17,7 @@ from pipeline.datasets.listing import Listing
 from pipeline.datasets.splits import build_manifest
 from pipeline.params import Params
 from pipeline.sources.models import SourceModel, load_source_model
+from pipeline.sources.split_logits import split_logits
 from pipeline.training.compute import Compute
 from pipeline.training.inference import predict
 
@@ -74,12 +75,7 @@ class Pool:
 
     def split_logits(self, sample: Prepared) -> dict[str, SplitLogits]:
         """The source logits of a sample's training and validation images."""
-        splits = {}
-        for name in ("train", "validation"):
-            images = sample.split(name)
-            rows = torch.from_numpy(images.rows)
-            splits[name] = SplitLogits(self.logits[rows], torch.from_numpy(images.labels), rows)
-        return splits
+        return split_logits(sample, self.logits, ("train", "validation"))
 
 
 class _Unread:

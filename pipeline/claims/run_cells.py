@@ -17,6 +17,7 @@ from pipeline.claims.sharing_by_study import CellStudy, open_cell_study
 from pipeline.common.processes import run_in_processes
 from pipeline.common.resume import resume_key
 from pipeline.params import Params
+from pipeline.params.sections import Training
 from pipeline.search.shared_trials import SECONDS_BETWEEN_LOOKS
 from pipeline.search.storage import losses_explained
 from pipeline.tracking.groups import grouped_run
@@ -37,12 +38,14 @@ log = logging.getLogger(__name__)
 
 def cell_folder(store: Store, params: Params) -> Path:
     """Where finished cells lie; another folder for other data, another protocol or other code."""
+    of_a_cell = {"epochs", "iterations", "iterations_per_epoch", "learning_rate"}
     steering = params.model_dump(
-        mode="json", include={"compute", "source_model", "calibrate", "fine_tune"}
+        mode="json",
+        include={
+            **dict.fromkeys(("compute", "source_model", "calibrate"), True),
+            "fine_tune": set(Training.model_fields) - of_a_cell,
+        },
     )
-    length = ("epochs", "iterations", "iterations_per_epoch")
-    for name in (*length, "learning_rate", "methods", "peers"):
-        del steering["fine_tune"][name]
     steering |= {
         "val_fraction": params.prepare_data.val_fraction,
         "batch_size": params.evaluate.batch_size,

@@ -28,6 +28,13 @@ def speaks() -> bool:
     return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
+def show_messages() -> None:
+    """Let the project's log lines reach the user, from the process that talks to them."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for package in ("pipeline", "stages"):
+        logging.getLogger(package).setLevel(logging.INFO if speaks() else logging.ERROR)
+
+
 def tells_why() -> bool:
     """Whether this process is the first of this machine to tell the user why it ends.
 

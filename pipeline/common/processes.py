@@ -1,6 +1,5 @@
 """Several processes that work at the same thing, and what tells one of them from others."""
 
-import logging
 import multiprocessing
 import os
 import socket
@@ -12,8 +11,7 @@ from typing import Any
 import psutil
 
 from pipeline.common.errors import UserError
-
-CORES = os.cpu_count() or 1
+from pipeline.common.launch import show_messages
 
 
 def run_in_processes(
@@ -42,9 +40,7 @@ def run_in_processes(
 
 
 def _call(work: Callable[..., None], *given: Any) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    for package in ("pipeline", "stages"):
-        logging.getLogger(package).setLevel(logging.INFO)
+    show_messages()
     try:
         work(*given)
     except UserError as error:

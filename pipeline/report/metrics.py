@@ -5,7 +5,7 @@ A predictions table has a row an image: row (of the image), label and prediction
 also as calibrated_confidence and calibrated_nll, at the method's own temperature.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -93,18 +93,14 @@ def bootstrap_intervals(
     """
     judged = [_judged(predictions, classes) for predictions in samples]
     estimate = mean_metrics(samples, classes)
-    generator = np.random.default_rng(seed)
 
-    def resampled(one: _Judged) -> dict[str, float]:
-        images = len(one["label"])
-        chosen = generator.integers(0, images, images)
-        return _metrics({name: values[chosen] for name, values in one.items()}, classes)
+    def at(number: int, images: np.ndarray) -> dict[str, float]:
+        return _metrics({name: of[images] for name, of in judged[number].items()}, classes)
 
+    sizes = [len(predictions) for predictions in samples]
     draws = pd.DataFrame(
-        pd.DataFrame(
-            resampled(judged[number]) for number in generator.integers(0, len(judged), len(judged))
-        ).mean()
-        for _ in range(resamples)
+        pd.DataFrame(at(*part) for part in drawn).mean()
+        for drawn in resampled(sizes, resamples, seed)
     )
     for name in ("ece", f"{CALIBRATED}ece"):
         bias = draws[name].mean() - estimate[name]
@@ -141,6 +137,23 @@ def _metrics(judged: _Judged, classes: int) -> dict[str, float]:
         found[f"{prefix}nll"] = float(judged[f"{prefix}nll"].mean())
         found[f"{prefix}ece"] = expected_calibration_error(curve)
     return found
+
+
+def resampled(
+    sizes: Sequence[int], resamples: int, seed: int
+) -> Iterator[list[tuple[int, np.ndarray]]]:
+    """Draw samples, with replacement, then as many images of each as it has.
+
+    Args:
+        sizes: of the samples, in images.
+
+    Returns:
+        Of each resample the samples' numbers, each with the numbers of its images.
+    """
+    generator = np.random.default_rng(seed)
+    for _ in range(resamples):
+        chosen = generator.integers(0, len(sizes), len(sizes))
+        yield [(int(one), generator.integers(0, sizes[one], sizes[one])) for one in chosen]
 
 
 def percentile_interval(draws: np.ndarray) -> Interval:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from pipeline.report.metrics import METRICS, percentile_interval
+from pipeline.report.metrics import CALIBRATED, METRICS, percentile_interval, resampled
 
 SIGNIFICANCE = 0.05
 
@@ -104,15 +104,22 @@ def paired_loss(
         (b.set_index("row")[column] - a.set_index("row")[column]).to_numpy()
         for a, b in zip(first, second, strict=True)
     ]
-    generator = np.random.default_rng(seed)
-    samples = len(differences)
-
-    def resampled() -> float:
-        chosen = (differences[number] for number in generator.integers(0, samples, samples))
-        return float(np.mean([generator.choice(one, len(one)).mean() for one in chosen]))
-
-    low, high = percentile_interval(np.array([resampled() for _ in range(resamples)]))
+    draws = [
+        np.mean([differences[number][images].mean() for number, images in drawn])
+        for drawn in resampled([len(one) for one in differences], resamples, seed)
+    ]
+    low, high = percentile_interval(np.array(draws))
     return float(np.mean([one.mean() for one in differences])), low, high
+
+
+def paired_losses(
+    first: Sequence[pd.DataFrame], second: Sequence[pd.DataFrame], resamples: int, seed: int
+) -> dict[str, tuple[float, float, float]]:
+    """paired_loss of nll, and of calibrated_nll."""
+    return {
+        column: paired_loss(first, second, column, resamples, seed)
+        for column in ("nll", f"{CALIBRATED}nll")
+    }
 
 
 def _disagreements(first: pd.DataFrame, second: pd.DataFrame) -> tuple[int, int, int]:

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pipeline.search import storage
 from pipeline.search.choice import Candidate, gain
-from pipeline.search.evidence import Difference, Evidence
+from pipeline.search.evidence import Evidence
 from pipeline.search.shared_trials import FINISHED, SECONDS_BETWEEN_LOOKS, SharedTrials
 
 CLEARLY_WORSE = 0.1  # p of the signed-rank test on the folds of two trials
@@ -95,11 +95,16 @@ def join_study(place: StudyPlace, seed: int) -> optuna.Study:
     """Open the study from one more process."""
     study = storage.open_study(place.storage, place.name)
     with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
-        study.sampler = optuna.samplers.QMCSampler(
-            qmc_type="halton", scramble=True, seed=seed, warn_independent_sampling=False
-        )
+        study.sampler = new_sampler(seed)
         study.pruner = optuna.pruners.WilcoxonPruner(p_threshold=CLEARLY_WORSE)
     return study
+
+
+def new_sampler(seed: int) -> optuna.samplers.BaseSampler:
+    """Points that cover the search space evenly, whatever was found before."""
+    return optuna.samplers.QMCSampler(
+        qmc_type="halton", scramble=True, seed=seed, warn_independent_sampling=False
+    )
 
 
 def work_off(
@@ -165,9 +170,9 @@ def trials_table(study: optuna.Study, temperature: float) -> pd.DataFrame:
     complete does not know is empty.
     """
     vanilla, others = candidates(study)
-    gains = {one.number: gain(vanilla, one).log_likelihood for one in others if vanilla}
+    judged = {one.number: one for one in (vanilla, *others) if one}
     rows = [
-        _row(trial, temperature) | _gain(gains.get(trial.number))
+        _row(trial, temperature) | _evidence(judged.get(trial.number), vanilla)
         for trial in study.get_trials(deepcopy=False)
         if trial.params
     ]
@@ -184,15 +189,9 @@ def _candidate(trial: FrozenTrial) -> Candidate:
     )
 
 
-def _gain(found: Difference | None) -> dict[str, object]:
-    if found is None:
-        return {}
-    return {"gain": found.mean, "gain_low": found.low, "gain_high": found.high}
-
-
 def _row(trial: FrozenTrial, temperature: float) -> dict[str, object]:
     duration = trial.duration
-    row: dict[str, object] = {
+    return {
         "number": trial.number,
         "state": trial.state.name,
         "source_weight": trial.params["source_weight"],
@@ -201,10 +200,16 @@ def _row(trial: FrozenTrial, temperature: float) -> dict[str, object]:
         "folds": len(trial.intermediate_values),
         "seconds": round(duration.total_seconds(), 1) if duration else None,
     }
-    if trial.state == TrialState.COMPLETE:
-        found = _candidate(trial)
-        row |= {
-            "held_out_nll": found.loss,
-            "held_out_accuracy": float(found.evidence.correct.mean()),
-        }
+
+
+def _evidence(judged: Candidate | None, vanilla: Candidate | None) -> dict[str, object]:
+    if judged is None:
+        return {}
+    row: dict[str, object] = {
+        "held_out_nll": judged.loss,
+        "held_out_accuracy": float(judged.evidence.correct.mean()),
+    }
+    if vanilla and judged.source_weight > 0:
+        found = gain(vanilla, judged).log_likelihood
+        row |= {"gain": found.mean, "gain_low": found.low, "gain_high": found.high}
     return row

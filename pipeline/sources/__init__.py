@@ -2,4 +2,4 @@
 their categories, and what is learned from their logits (temperature, relationship).
 """
 
-__all__ = ["categories", "from_logits", "models"]
+__all__ = ["categories", "from_logits", "models", "split_logits"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -64,7 +65,7 @@ class FoldTrainer:
     compute: Compute
     work: Path
 
-    @property
+    @cached_property
     def data(self) -> Data:
         return training_data(self.prepared, self.source, self.params.source_model.input_size)
 

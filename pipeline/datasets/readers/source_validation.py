@@ -36,29 +36,33 @@ class TwoFolderReader:
         return self.target, path
 
 
-def add_source_validation(
-    listing: Listing, manifest: pd.DataFrame, root: Path, labels_file: Path | None = None
-) -> tuple[Listing, pd.DataFrame, tuple[str, ...]]:
-    """Append labelled source images to a manifest as the split source-validation.
+def list_source_validation(root: Path, labels_file: Path | None = None) -> Listing:
+    """Labelled source images; its classes are what folders or file call the categories.
 
     Args:
-        listing: of the target images.
-        manifest: columns row, split, label, path.
         root: a folder a source category; with labels_file, what its paths are relative to.
         labels_file: as list_labelled_files reads it.
-
-    Returns:
-        The listing, now able to read both; the manifest, its new labels counting the categories
-        in order; the names that folders or file give to the categories.
 
     Raises:
         UserError: the folder is missing, has another layout or a category without images, or
             the file does not describe it.
     """
     if labels_file is None:
-        source = list_image_folder(root, PARAMETER)
-    else:
-        source = list_labelled_files(root, labels_file)
+        return list_image_folder(root, PARAMETER)
+    return list_labelled_files(root, labels_file)
+
+
+def reading_both(target: Listing, source: Listing) -> Listing:
+    """The target's listing, able to read the images of source too."""
+    return replace(target, read=TwoFolderReader(target.read, source.read))
+
+
+def add_source_validation(manifest: pd.DataFrame, source: Listing) -> pd.DataFrame:
+    """Append labelled source images to a manifest as the split source-validation.
+
+    Args:
+        manifest: columns row, split, label, path; the new labels count the categories in order.
+    """
     samples = source.samples
     labels = {name: label for label, name in enumerate(source.classes)}
     added = pd.DataFrame(
@@ -69,8 +73,7 @@ def add_source_validation(
             "path": f"{SPLIT}/" + samples["path"],
         }
     )
-    both = replace(listing, read=TwoFolderReader(listing.read, source.read))
-    return both, pd.concat([manifest, added], ignore_index=True), source.classes
+    return pd.concat([manifest, added], ignore_index=True)
 
 
 def list_labelled_files(root: Path, labels_file: Path) -> Listing:

@@ -4,7 +4,12 @@ from PIL import Image
 
 from pipeline.common.errors import UserError
 from pipeline.datasets.readers.registry import list_image_folder
-from pipeline.datasets.readers.source_validation import add_source_validation, list_labelled_files
+from pipeline.datasets.readers.source_validation import (
+    add_source_validation,
+    list_labelled_files,
+    list_source_validation,
+    reading_both,
+)
 from pipeline.datasets.splits import build_manifest
 from pipeline.sources.categories import match_categories
 from pipeline.sources.models import IMAGENET_CATEGORIES
@@ -17,6 +22,12 @@ def fill(root, folders, grey):
             Image.new("L", (8, 8), grey).save(root / name / f"{index}.png")
 
 
+def with_source(listing, manifest, root, labels_file=None):
+    """The listing and the manifest with the source images, and what their categories are called."""
+    source = list_source_validation(root, labels_file)
+    return reading_both(listing, source), add_source_validation(manifest, source), source.classes
+
+
 def test_source_images_become_one_more_split_with_labels_of_their_own(tmp_path):
     fill(tmp_path / "target", ["cat", "dog", "emu"], 10)
     fill(tmp_path / "source", ["tench", "goldfish"], 200)
@@ -24,7 +35,7 @@ def test_source_images_become_one_more_split_with_labels_of_their_own(tmp_path):
     manifest = build_manifest(
         listing, images_per_class=None, val_fraction=0.2, test_fraction=0.2, test_limit=None, seed=0
     )
-    both, longer, folders = add_source_validation(listing, manifest, tmp_path / "source")
+    both, longer, folders = with_source(listing, manifest, tmp_path / "source")
     added = longer[longer["split"] == "source-validation"]
     assert folders == ("goldfish", "tench")
     assert sorted(added["label"]) == [0] * 5 + [1] * 5
@@ -39,7 +50,7 @@ def test_a_missing_folder_names_the_param_to_correct(tmp_path):
     fill(tmp_path / "target", ["cat", "dog"], 10)
     listing = list_image_folder(tmp_path / "target")
     with pytest.raises(UserError, match=r"prepare_data\.source_validation"):
-        add_source_validation(listing, None, tmp_path / "none")
+        with_source(listing, None, tmp_path / "none")
 
 
 # The first five of ILSVRC2012's validation images, by WordNet id, index and name.
@@ -91,7 +102,7 @@ def brightness_by_category(both, longer, names):
 @pytest.mark.parametrize("column", [0, 1, 2])
 def test_a_flat_folder_is_labelled_by_a_file(target, flat, column):
     lines = [f"{name} {labels[column]}" for name, labels in reversed(PUBLISHED.items())]
-    both, longer, names = add_source_validation(*target, flat, labelled(flat, ["", *lines, ""]))
+    both, longer, names = with_source(*target, flat, labelled(flat, ["", *lines, ""]))
     assert brightness_by_category(both, longer, names) == {65: 1, 970: 2, 230: 3, 809: 4, 516: 5}
     assert longer["row"].tolist() == list(range(15))
 
@@ -100,7 +111,7 @@ def test_folders_by_wordnet_id_are_in_the_order_of_the_model(target, tmp_path):
     for number, (name, labels) in enumerate(PUBLISHED.items(), 1):
         (tmp_path / "val" / labels[0]).mkdir(parents=True)
         Image.new("L", (8, 8), number * 20).save(tmp_path / "val" / labels[0] / name)
-    found = brightness_by_category(*add_source_validation(*target, tmp_path / "val"))
+    found = brightness_by_category(*with_source(*target, tmp_path / "val"))
     assert found == {65: 1, 970: 2, 230: 3, 809: 4, 516: 5}
 
 
