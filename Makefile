@@ -37,9 +37,9 @@ repro: $(VENV)/installed data ## Run the whole pipeline: data, stages, report
 	  'Compare runs:   $(VENV)/bin/mlflow ui   then open http://127.0.0.1:5000, Model training, co-tuning' \
 	  'Metrics:        $(VENV)/bin/dvc metrics show'
 
-claims: $(VENV)/installed fashion-mnist ## Make the claims table: hours, resumed cell by cell
-	cd experiments && dvc repro claims@claims
-	@printf '\n%s\n' 'The table:      experiments/claims/data/claims/claims.md'
+claims: $(VENV)/installed data fashion-mnist ## Make the claims tables: hours, resumed cell by cell
+	cd experiments && dvc repro claims@claims-photographs claims@claims-fashion-mnist
+	@printf '\n%s\n' 'The tables:     experiments/claims-photographs/data/claims, and -fashion-mnist beside it'
 
 photographs: $(VENV)/installed data ## Compare what can teach the source head, on the photographs: 1 hour
 	cd experiments && dvc repro claims@photographs

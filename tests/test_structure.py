@@ -26,7 +26,7 @@ def definitions(folder):
 # The stages of a study are the same in each; where its images come from differs.
 PIPELINES = {
     ".": definitions("."),
-    "experiments/claims": {
+    "experiments/claims-photographs": {
         stage: definition["do"]
         for stage, definition in definitions("experiments").items()
         if "do" in definition

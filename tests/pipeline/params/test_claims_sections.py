@@ -1,4 +1,4 @@
-"""Candidates, variants and the table's own params.yaml: what is accepted, and what it means."""
+"""Candidates, variants and the tables' own params.yaml: what is accepted, and what it means."""
 
 import itertools
 from pathlib import Path
@@ -10,14 +10,15 @@ from pipeline.common.errors import UserError
 from pipeline.params.claims_sections import CellSettings, TuneMethods
 from pipeline.params.methods import L2SP, Bss, Delta, Peers, StochNorm
 
-CLAIMS_FILE = Path(__file__).parents[3] / "experiments" / "claims" / "params.yaml"
-# The defaults of each method's own setting, as its authors and the libraries have them.
-FIRST_CLASS_DEFAULTS = {
-    "l2-sp": ("peers.l2_sp.strength", Peers(l2_sp=L2SP(strength=0.01))),
-    "delta": ("peers.delta.strength", Peers(delta=Delta(strength=0.01))),
-    "bss": ("peers.bss.strength", Peers(bss=Bss(strength=0.001, singular_values=1))),
-    "stoch-norm": ("peers.stoch_norm.probability", Peers(stoch_norm=StochNorm(probability=0.5))),
-}
+EXPERIMENTS = Path(__file__).parents[3] / "experiments"
+CLAIMS_FILES = sorted(EXPERIMENTS.glob("claims-*/params.yaml"))
+# As the authors of each and the libraries have them.
+PUBLISHED_STRENGTHS = (
+    Peers(l2_sp=L2SP(strength=0.01)),
+    Peers(delta=Delta(strength=0.01)),
+    Peers(bss=Bss(strength=0.001, singular_values=1)),
+    Peers(stoch_norm=StochNorm(probability=0.5)),
+)
 
 
 def load(tmp_path: Path, text: str) -> params.Params:
@@ -156,38 +157,32 @@ def test_seeds_of_the_table_are_refused_for_tuning(tmp_path: Path) -> None:
     refusal(tmp_path, "{tune_methods: {seeds: [1]}, fine_tune_cells: {seeds: [0, 1]}}")
 
 
-def test_the_tables_own_file_agrees_with_itself() -> None:
-    values = params.load(CLAIMS_FILE)
-    assert set(values.tune_methods.candidates) == set(values.fine_tune_cells.methods)
-    used = {name for rate in values.fine_tune_cells.rates for name in rate.variants}
-    assert used == set(values.fine_tune_cells.variants)
-    assert not set(values.tune_methods.seeds) & set(values.fine_tune_cells.seeds)
-    assert not set(values.fine_tune_cells.variants) & set(values.fine_tune_cells.methods)
+@pytest.fixture(params=CLAIMS_FILES, ids=lambda path: path.parent.name)
+def table(request: pytest.FixtureRequest) -> params.Params:
+    return params.load(request.param)
 
 
-@pytest.mark.parametrize("method", FIRST_CLASS_DEFAULTS)
-def test_a_peers_own_default_is_among_its_candidates(method: str) -> None:
-    name, peers = FIRST_CLASS_DEFAULTS[method]
-    tuning = params.load(CLAIMS_FILE).tune_methods
-    found = tuning.combinations(method)
-    assert peers in [settings.peers for settings in found]
-    assert Peers() == peers, "the section's default is another"
-    assert {settings.learning_rate for settings in found} == {0.003, 0.01}
-    assert name in tuning.candidates[method]
+def test_a_tables_own_file_agrees_with_itself(table: params.Params) -> None:
+    assert set(table.tune_methods.candidates) == set(table.fine_tune_cells.methods)
+    for rate in table.fine_tune_cells.rates:
+        assert set(rate.variants) == set(table.fine_tune_cells.variants)
+    assert len(table.tune_methods.seeds) >= 3
+    assert not set(table.tune_methods.seeds) & set(table.fine_tune_cells.seeds)
+    assert not set(table.fine_tune_cells.variants) & set(table.fine_tune_cells.methods)
 
 
-def test_the_defaults_of_vanilla_and_co_tuning_are_among_their_candidates() -> None:
-    tuning = params.load(CLAIMS_FILE).tune_methods
-    weights = {settings.source_weight for settings in tuning.combinations("co-tuning")}
-    assert 2.3 in weights
-    rates = {settings.learning_rate for settings in tuning.combinations("vanilla")}
-    assert {0.003, 0.01} < rates
-    assert CellSettings(method="co-tuning").source_weight == 2.3
+def test_the_default_settings_are_among_each_methods_candidates(table: params.Params) -> None:
+    for method in table.fine_tune_cells.methods:
+        assert CellSettings(method=method) in table.tune_methods.combinations(method)
 
 
-def test_every_candidate_is_another_one() -> None:
-    values = params.load(CLAIMS_FILE)
-    for method in values.fine_tune_cells.methods:
-        found = values.tune_methods.combinations(method)
+def test_every_candidate_is_another_one(table: params.Params) -> None:
+    for method in table.fine_tune_cells.methods:
+        found = table.tune_methods.combinations(method)
         assert all(one != other for one, other in itertools.combinations(found, 2))
         assert {settings.method for settings in found} == {method}
+
+
+@pytest.mark.parametrize("peers", PUBLISHED_STRENGTHS)
+def test_a_peer_has_the_strength_of_its_authors_and_of_the_libraries(peers: Peers) -> None:
+    assert Peers() == peers
