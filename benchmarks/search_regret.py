@@ -137,7 +137,7 @@ def trainer_of(
 ) -> FoldTrainer:
     sample = pool.draw(given.images_per_class, values.prepare_data.val_fraction, seed)
     splits = pool.split_logits(sample)
-    data = training_data(sample, pool.source, values.source_model.input_size)
+    data = training_data(sample, pool.source)
     labels = torch.from_numpy(data.joined().labels)
     fold = repeated_folds(labels, values.tune.folds, 1, seed)[0]
     dealt = data.dealt(fold.kept, fold.held_out)

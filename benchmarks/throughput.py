@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.cotuning.objectives import co_tuning, compose, vanilla
-from pipeline.datasets.batches import ImageSet, Preprocessing, evaluation_batches
+from pipeline.datasets.batches import ImageSet, evaluation_batches
 from pipeline.params.sections import Training
-from pipeline.sources.models import SourceModel, load_source_model
+from pipeline.sources.models import load_source_model
+from pipeline.sources.source_model import SourceModel
 from pipeline.training.compute import Compute, resolve_compute
 from pipeline.training.data import Data
 from pipeline.training.fit import fit
@@ -39,15 +40,16 @@ def main() -> None:
     compute = resolve_compute("auto", "auto")
     source = load_source_model(options.model, "published", options.input_size)
     images = make_images(options.batches * options.batch_size, options.input_size)
-    preprocessing = Preprocessing(options.input_size, source.mean, source.std)
     training = Training(epochs=1, batch_size=options.batch_size)
     relationship = torch.full((CLASSES, len(source.categories)), 1 / len(source.categories))
     both = compose(co_tuning(relationship.to(compute.device), 2.3))
-    data = Data(images, make_images(1, options.input_size), preprocessing)
+    data = Data(images, make_images(1, options.input_size), source.preprocessing)
     network = source.network().to(compute.device)
 
     def extraction() -> None:
-        batches = evaluation_batches(images, preprocessing, options.batch_size, compute.device)
+        batches = evaluation_batches(
+            images, source.preprocessing, options.batch_size, compute.device
+        )
         predict(network, batches, compute)
 
     def fine_tuning(objective: object) -> Callable[[], None]:
@@ -55,7 +57,7 @@ def main() -> None:
         return lambda: fit(model, objective, data, training, compute, seed=0)
 
     bare = [
-        (preprocessing.center_crop(pixels.to(compute.device)), labels.to(compute.device))
+        (source.preprocessing.center_crop(pixels.to(compute.device)), labels.to(compute.device))
         for pixels, labels in in_batches(images, options.batch_size)
     ]
     pairs = {

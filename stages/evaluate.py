@@ -12,7 +12,7 @@ from pipeline.common.formats import by_class, write_csv, write_json
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.cotuning.diagnostics import class_means, source_head_divergence
-from pipeline.datasets.batches import Preprocessing, evaluation_batches
+from pipeline.datasets.batches import evaluation_batches
 from pipeline.params import Params
 from pipeline.params.sections import Evaluate
 from pipeline.report.figures import confusion_matrix, save_figure
@@ -56,9 +56,9 @@ def run(params: Params, method: str) -> None:
         ) as run,
         progress(f"evaluate {method}", len(test) + 2 * len(validation)) as advance,
     ):
-        preprocessing = Preprocessing(params.source_model.input_size, source.mean, source.std)
-        judged = judge(model.deploy(), prepared, preprocessing, section, compute, advance)
-        batches = evaluation_batches(validation, preprocessing, section.batch_size, compute.device)
+        inputs = source.preprocessing
+        judged = judge(model.deploy(), prepared, inputs, section, compute, advance)
+        batches = evaluation_batches(validation, inputs, section.batch_size, compute.device)
         after = SplitLogits(
             *predict(model.source_network(), batches, compute, advance),
             torch.from_numpy(validation.rows),

@@ -2,20 +2,22 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.artifacts import Prepared, Store
+from pipeline.common.formats import write_json
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
-from pipeline.datasets.batches import ImageSet, Preprocessing, evaluation_batches
+from pipeline.datasets.batches import ImageSet, evaluation_batches
+from pipeline.datasets.sizes import warn_of_size
 from pipeline.params import Params
-from pipeline.params.published_sizes import warn_of_size
 from pipeline.sources.categories import match_categories
 from pipeline.sources.models import load_source_model
+from pipeline.sources.sizes import find_sizes
 from pipeline.sources.split_logits import split_logits
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import resolve_compute
@@ -42,20 +44,20 @@ def run_in(processes: Processes, params: Params) -> None:
     source = load_source_model(**params.source_model.model_dump())
     source_labels = np.array(match_categories(samples[0].source_folders, source.categories))
     network = source.network().to(compute.device)
-    preprocessing = Preprocessing(params.source_model.input_size, source.mean, source.std)
     images = images_of(samples)
     part = images.part(processes.share(len(images)))
 
     def extract(advance: Callable[[int], None] = lambda done: None) -> Tensor:
         batches = evaluation_batches(
-            part, preprocessing, params.extract_logits.batch_size, compute.device
+            part, source.preprocessing, params.extract_logits.batch_size, compute.device
         )
         return processes.gather(predict(network, batches, compute, advance)[0])
 
     if not processes.is_first:
         extract()
         return
-    if warning := warn_of_size(params.source_model):
+    sizes = find_sizes(params.source_model, params.prepare_data)
+    if warning := warn_of_size(params.source_model.name, sizes):
         log.warning(warning)
     with (
         stage_run(
@@ -79,6 +81,7 @@ def run_in(processes: Processes, params: Params) -> None:
                 labels = torch.from_numpy(source_labels[found.labels])
                 splits["source-validation"] = replace(found, labels=labels)
             store.save_logits(splits, source.categories)
+        write_json(stores[0].path("extract-logits", "sizes.json"), asdict(sizes))
         run.log_metrics({"images": len(images)})
 
 

@@ -92,7 +92,7 @@ def prepare(
             f"{len(prepared.classes)}; make it again with `cot stage fit-relationship`"
         )
     source = load_source_model(**params.source_model.model_dump())
-    data = training_data(prepared, source, params.source_model.input_size)
+    data = training_data(prepared, source)
     model = new_model(source, len(prepared.classes), params.sample_seed).to(compute.device)
     labels = SourceLabels(taught.matrix.to(compute.device), store.load_logits(), taught.temperature)
     objective, training = compose_method(

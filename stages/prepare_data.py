@@ -16,11 +16,12 @@ from pipeline.datasets.readers.source_validation import (
     list_source_validation,
     reading_both,
 )
+from pipeline.datasets.sizes import warn_of_size
 from pipeline.datasets.splits import build_manifest, drop_rows
 from pipeline.datasets.store.store_images import store_images
 from pipeline.params import Params
 from pipeline.params.prepare_data_section import PrepareData
-from pipeline.params.published_sizes import warn_of_size
+from pipeline.sources.sizes import find_sizes
 from pipeline.tracking.runs import stage_run
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,8 @@ log = logging.getLogger(__name__)
 def run(params: Params) -> None:
     store = Store(project_root())
     section, seeds = params.prepare_data, params.fine_tune.seeds
-    if warning := warn_of_size(params.source_model):
+    sizes = find_sizes(params.source_model, section)
+    if warning := warn_of_size(params.source_model.name, sizes):
         log.warning(warning)
     listing = list_source(section.source, store.root / section.root, section.expected_counts)
     drawn = [draw(listing, section, params.seed + seed) for seed in seeds]
@@ -50,9 +52,9 @@ def run(params: Params) -> None:
             paths,
             listing.read,
             folder / "images.npy",
-            section.stored_size,
+            sizes.stored,
             work=store.work_folder("prepare-data"),
-            least_size=params.source_model.input_size,
+            least_size=sizes.network_input,
             on_bad_image=section.on_bad_image,
             workers=os.cpu_count() or 1,
             on_progress=advance,

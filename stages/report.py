@@ -14,6 +14,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import write_aside
 from pipeline.common.formats import read_json, write_csv
 from pipeline.common.project import project_root
+from pipeline.datasets.sizes import Sizes
 from pipeline.params import Params
 from pipeline.params.methods import BASELINE, CO_TUNING
 from pipeline.report.class_gain_figure import class_gain_panels
@@ -93,6 +94,7 @@ def gather(store: Store, params: Params, pictures: set[str]) -> Results:
     return Results(
         params=params,
         classes=classes,
+        sizes=Sizes(**read_json(store.require("extract-logits", "sizes.json"))),
         manifest=pd.read_csv(store.require("prepare-data", "manifest.csv")),
         metrics={method: load_metrics(store, params, method, predictions) for method in methods},
         differences=to_baseline(

@@ -58,7 +58,7 @@ def new_calls(
 ) -> tuple[Calls, Calls]:
     """By method, what runs one step of training and what runs one pass at inference."""
     classes = len(pool.prepared.classes)
-    data = training_data(pool.prepared, pool.source, params.source_model.input_size)
+    data = training_data(pool.prepared, pool.source)
     source_categories = pool.logits.shape[1]
     uniform = torch.full((classes, source_categories), 1 / source_categories).to(compute.device)
     labels = SourceLabels(uniform, pool.split_logits(pool.prepared), 1.0)

@@ -11,10 +11,10 @@ from torch import nn
 
 from pipeline.artifacts import Prepared
 from pipeline.claims.pool import Pool
-from pipeline.sources.models import SourceModel
+from pipeline.sources.source_model import SourceModel
 from pipeline.tracking import runs
 
-SOURCE, SIDE = 5, 16
+SOURCE, SIDE, INPUT_SIZE = 5, 16, 12
 COUNTS = {"train": 10, "validation": 4, "test": 8}  # of the pool
 
 # Where the tests run in the background Ctrl-C is ignored, and their processes would inherit that.
@@ -105,4 +105,6 @@ def new_source() -> SourceModel:
         *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2)),
     )
     categories = tuple(f"category {number}" for number in range(SOURCE))
-    return SourceModel(backbone, nn.Linear(8, SOURCE), categories, (0.4,) * 3, (0.3,) * 3)
+    return SourceModel(
+        backbone, nn.Linear(8, SOURCE), categories, (0.4,) * 3, (0.3,) * 3, INPUT_SIZE
+    )

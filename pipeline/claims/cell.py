@@ -80,7 +80,7 @@ def run_cell(cell: Cell, pool: Pool, params: Params, compute: Compute) -> Result
         diverged.
     """
     sample = pool.draw(cell.rate.images_per_class, params.prepare_data.val_fraction, cell.seed)
-    data = training_data(sample, pool.source, params.source_model.input_size)
+    data = training_data(sample, pool.source)
     model = new_model(pool.source, len(sample.classes), cell.seed).to(compute.device)
     columns, labels = source_labels(cell.settings, cell.seed, pool, sample, params.calibrate)
     training = training_of(cell, params.fine_tune, data)
@@ -93,7 +93,7 @@ def run_cell(cell: Cell, pool: Pool, params: Params, compute: Compute) -> Result
         cell.settings.source_weight,
     )
     result: Result = cell.columns | columns | {"diverged": False}
-    result["input_size"] = params.source_model.input_size
+    result["input_size"] = pool.source.input_size
     begin = time.perf_counter()
     try:
         fitted = fit(model, objective, data, training, compute, cell.seed)

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from pipeline.artifacts import Prepared, SplitLogits, Store
 from pipeline.common.errors import UserError
-from pipeline.datasets.batches import ImageSet, Preprocessing, evaluation_batches
+from pipeline.datasets.batches import ImageSet, evaluation_batches
 from pipeline.datasets.listing import Listing
 from pipeline.datasets.splits import build_manifest
 from pipeline.params import Params
-from pipeline.sources.models import SourceModel, load_source_model
+from pipeline.sources.models import load_source_model
+from pipeline.sources.source_model import SourceModel
 from pipeline.sources.split_logits import split_logits
 from pipeline.training.compute import Compute
 from pipeline.training.inference import predict
@@ -89,15 +90,15 @@ class _Unread:
 
 
 def at_input_size(pool: Pool, input_size: int, batch_size: int, compute: Compute) -> Pool:
-    """The same pool with the source logits of crops of another size, in pixels."""
+    """The same pool with a source model, and its logits, of crops of another size, in pixels."""
     rows = torch.nonzero(~pool.logits[:, 0].isnan())[:, 0].numpy()
     images = ImageSet(pool.prepared.images, rows, np.zeros_like(rows))
-    preprocessing = Preprocessing(input_size, pool.source.mean, pool.source.std)
-    network = pool.source.network().to(compute.device)
-    batches = evaluation_batches(images, preprocessing, batch_size, compute.device)
+    source = replace(pool.source, input_size=input_size)
+    network = source.network().to(compute.device)
+    batches = evaluation_batches(images, source.preprocessing, batch_size, compute.device)
     logits = pool.logits.clone()
     logits[rows] = predict(network, batches, compute)[0]
-    return replace(pool, logits=logits)
+    return replace(pool, logits=logits, source=source)
 
 
 def rows_to_logits(splits: dict[str, SplitLogits], images: int) -> Tensor:

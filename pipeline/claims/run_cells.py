@@ -124,7 +124,7 @@ class Worker:
         groups = (self.stage, f"{cell.rate.images_per_class} images a class", cell.row)
         logged = cell.settings.model_dump() | {"steps": cell.steps, "seed": cell.seed}
         with grouped_run(self.root, self.folder.name, groups, f"seed {cell.seed}", logged) as run:
-            result = self.run(cell, *self._at(cell.settings.input_size), self.compute)
+            result = self.run(cell, self._at(cell.settings.input_size), self.params, self.compute)
             numbers = {
                 name: value
                 for name, value in result.items()
@@ -133,16 +133,13 @@ class Worker:
             run.log_metrics(numbers)
         return result
 
-    def _at(self, input_size: int | None) -> tuple[Pool, Params]:
-        model = self.params.source_model
-        if input_size in (None, model.input_size):
-            return self.pool, self.params
+    def _at(self, input_size: int | None) -> Pool:
+        if input_size in (None, self.pool.source.input_size):
+            return self.pool
         if input_size not in self.others:
             batch_size = self.params.extract_logits.batch_size
             self.others[input_size] = at_input_size(self.pool, input_size, batch_size, self.compute)
-        model = model.model_copy(update={"input_size": input_size})
-        params = self.params.model_copy(update={"source_model": model})
-        return self.others[input_size], params
+        return self.others[input_size]
 
 
 def _work(

@@ -2,4 +2,4 @@
 for training, `store` decodes every image once, `batches` cuts network input from what is stored.
 """
 
-__all__ = ["batches", "drawings", "fetch", "listing", "readers", "splits", "store"]
+__all__ = ["batches", "drawings", "fetch", "listing", "readers", "sizes", "splits", "store"]

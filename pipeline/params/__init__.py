@@ -14,7 +14,6 @@ __all__ = [
     "load",
     "methods",
     "prepare_data_section",
-    "published_sizes",
     "sections",
     "write_overlaid",
 ]

@@ -80,15 +80,15 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "Params":
+        stored = self.prepare_data.stored_size
         swept = self.fine_tune_cells.sweep.get("input_size", [0])
         for name, size in (
             ("source_model.input_size", self.source_model.input_size),
             ("fine_tune_cells.sweep.input_size", max(swept)),
         ):
-            if size > self.prepare_data.stored_size:
+            if size != "auto" and stored != "auto" and size > stored:
                 raise ValueError(
-                    f"{name} {size:g} exceeds prepare_data.stored_size "
-                    f"{self.prepare_data.stored_size}; crops are cut from the stored images"
+                    f"{name} {size:g} exceeds prepare_data.stored_size {stored}; it is cut from it"
                 )
         by_source = self.calibrate.method == "source-validation"
         if by_source and self.prepare_data.source_validation is None:

@@ -16,16 +16,17 @@ SourceName = Literal[
 class PrepareData(Section):
     """Which images, how many of each class, and the side, in pixels, of the stored squares.
 
-    `source_validation` is a folder of labelled source images: a folder a category, or with the
-    file `source_labels` of lines "filename label". Categories go by WordNet id, by index from 0
-    in the source model's order, or by name. `test_fraction` None leaves what is drawn for neither
-    training nor validation for the test; 0 draws no test split.
+    `stored_size` `auto` is the side from which source_model.input_size is cut as in the source
+    model's published protocol. `source_validation` is a folder of labelled source images: a folder
+    a category, or with the file `source_labels` of lines "filename label". Categories go by WordNet
+    id, by index from 0 in the source model's order, or by name. `test_fraction` None leaves what is
+    drawn for neither training nor validation for the test; 0 draws no test split.
     """
 
     source: SourceName = "image-folder"
     root: str = "data/raw/photographs"
     expected_counts: Literal["published", "any"] = "published"
-    stored_size: Annotated[int, Field(ge=8)] = 128
+    stored_size: Annotated[int, Field(ge=8)] | Literal["auto"] = 128
     images_per_class: Annotated[int, Field(ge=2)] | None = 5
     sampling_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     val_fraction: Fraction = 0.2

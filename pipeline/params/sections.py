@@ -32,14 +32,16 @@ class Compute(Section):
 class SourceModel(Section):
     """The pre-trained classifier.
 
-    `weights` is `published`, the name of a torchvision weights entry such as IMAGENET1K_V1, or
-    the path of a local state dict (.safetensors, .pt, .pth). `input_size` is the side, in
-    pixels, of the square crop that enters the network.
+    `name` is efficientnet-lite0, a torchvision model's, timm:<name>, or hf:<name or folder>.
+    `weights` is `published`, the name of a torchvision weights entry such as IMAGENET1K_V1, the
+    path of a local state dict (.safetensors, .pt, .pth), or of a folder as timm writes it.
+    `input_size` is the side, in pixels, of the square crop that enters the network, or `auto` for
+    the one that the weights are published for.
     """
 
     name: str = "efficientnet-lite0"
     weights: str = "published"
-    input_size: Annotated[int, Field(ge=8)] = 112
+    input_size: Annotated[int, Field(ge=8)] | Literal["auto"] = 112
 
 
 class ExtractLogits(Section):

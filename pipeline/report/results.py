@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.artifacts import Best, Calibration
+from pipeline.datasets.sizes import Sizes
 from pipeline.params import Params
 from pipeline.report.paired import PairedDifference
 
@@ -33,6 +34,7 @@ class Results:
 
     params: Params
     classes: Sequence[str]
+    sizes: Sizes
     manifest: pd.DataFrame
     metrics: Mapping[str, Mapping[str, Any]]
     differences: Mapping[str, PairedDifference]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.params.published_sizes import warn_of_size
+from pipeline.datasets.sizes import warn_of_size
 from pipeline.report.markdown import escape, points, table
 from pipeline.report.metrics import CALIBRATED
 from pipeline.report.paired import PairedDifference
@@ -134,7 +134,7 @@ def _relationship(results: Results) -> Iterable[str]:
     if found["direction"] == "reverse":
         way += f", its classifier chosen by `{found['selection']}`"
     yield f"p(source category | target class), {way}, T = {results.temperature:.4g}."
-    if warning := warn_of_size(results.params.source_model):
+    if warning := warn_of_size(results.params.source_model.name, results.sizes):
         yield f"> **Warning:** {escape(warning)}."
     yield results.picture("relationship.png", "Top source categories of each class")
     entropy = results.diagnostics["row_entropy"]
@@ -188,7 +188,7 @@ def _training(results: Results) -> Iterable[str]:
 
 
 def _making(results: Results) -> Iterable[str]:
-    params = results.params
+    params, sizes = results.params, results.sizes
     source, data, training = params.source_model, params.prepare_data, params.fine_tune
     yield "## How it was made"
     splits = results.manifest["split"].value_counts(sort=False).items()
@@ -196,7 +196,7 @@ def _making(results: Results) -> Iterable[str]:
     rows = [
         ["Seeds", ", ".join(str(params.seed + seed) for seed in params.fine_tune.seeds)],
         ["Source model", f"{source.name}, weights {source.weights}"],
-        ["Network input", f"{source.input_size} px, cut from images of {data.stored_size} px"],
+        ["Network input", f"{sizes.network_input} px, cut from images of {sizes.stored} px"],
         ["Data", f"{data.source}: " + ", ".join(f"{count:,} {split}" for split, count in splits)],
         ["Training", f"{training.length}, {training.batch_size} a batch, {schedule}"],
     ]

@@ -2,4 +2,16 @@
 their categories, and what is learned from their logits (temperature, relationship).
 """
 
-__all__ = ["categories", "from_logits", "models", "split_logits"]
+__all__ = [
+    "categories",
+    "from_logits",
+    "hugging_face_models",
+    "lite0",
+    "models",
+    "sizes",
+    "source_model",
+    "split_logits",
+    "timm_models",
+    "torchvision_models",
+    "weights",
+]

@@ -16,7 +16,7 @@ from pipeline.params import Params
 from pipeline.params.methods import BASELINE, CO_TUNING
 from pipeline.search.evidence import HeldOut
 from pipeline.sources.from_logits import learn_relationship, source_predictions
-from pipeline.sources.models import SourceModel
+from pipeline.sources.source_model import SourceModel
 from pipeline.training.compute import Compute
 from pipeline.training.data import Data
 from pipeline.training.fit import fit
@@ -67,7 +67,7 @@ class FoldTrainer:
 
     @cached_property
     def data(self) -> Data:
-        return training_data(self.prepared, self.source, self.params.source_model.input_size)
+        return training_data(self.prepared, self.source)
 
     def folds(self) -> list[Fold]:
         section, labels = self.params.tune, torch.from_numpy(self.data.joined().labels)

@@ -13,11 +13,10 @@ from pipeline.cotuning.model import CoTuningModel
 from pipeline.cotuning.objectives import Objective, Part, co_tuning, compose, image_labels
 from pipeline.cotuning.posterior import posterior_labels
 from pipeline.cotuning.regularizers import PEERS
-from pipeline.datasets.batches import Preprocessing
 from pipeline.params.methods import BASELINE, CO_TUNING, POSTERIOR, SOURCE_PARTS, Peers
 from pipeline.params.sections import Training
 from pipeline.sources.from_logits import source_predictions
-from pipeline.sources.models import SourceModel
+from pipeline.sources.source_model import SourceModel
 from pipeline.training.data import Data
 from pipeline.training.distributed import ALONE, Processes
 
@@ -37,13 +36,9 @@ def new_model(source: SourceModel, target_classes: int, seed: int) -> CoTuningMo
     )
 
 
-def training_data(prepared: Prepared, source: SourceModel, input_size: int) -> Data:
-    """Training and validation split, with crops of input_size pixels as the source model wants."""
-    return Data(
-        prepared.split("train"),
-        prepared.split("validation"),
-        Preprocessing(input_size, source.mean, source.std),
-    )
+def training_data(prepared: Prepared, source: SourceModel) -> Data:
+    """Training and validation split, as the source model wants its images."""
+    return Data(prepared.split("train"), prepared.split("validation"), source.preprocessing)
 
 
 @dataclass(frozen=True)

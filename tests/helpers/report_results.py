@@ -3,6 +3,7 @@
 import pandas as pd
 
 from pipeline.artifacts import Best, Calibration
+from pipeline.datasets.sizes import Sizes
 from pipeline.params import Params
 from pipeline.report.metrics import METRICS
 from pipeline.report.paired import PairedDifference
@@ -42,6 +43,7 @@ def results() -> Results:
     }
     return Results(
         params=Params(seed=7),
+        sizes=Sizes(112, 128, 224),
         classes=["cat", "a|b"],
         manifest=pd.DataFrame({"split": splits, "label": labels}),
         metrics={"vanilla": values, "co-tuning": values},

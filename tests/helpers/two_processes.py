@@ -12,10 +12,11 @@ from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
 from pipeline.artifacts import SplitLogits
-from pipeline.datasets.batches import ImageSet, Preprocessing
+from pipeline.datasets.batches import ImageSet
 from pipeline.params.methods import Peers
 from pipeline.params.sections import Training
-from pipeline.sources.models import SourceModel, load_source_model
+from pipeline.sources.models import load_source_model
+from pipeline.sources.source_model import SourceModel
 from pipeline.training.compute import Compute
 from pipeline.training.data import Data
 from pipeline.training.distributed import Processes, joined_processes
@@ -76,14 +77,14 @@ def train(
         *(nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8, momentum=None), nn.ReLU()),
         *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout)),
     )
-    source = SourceModel(backbone, nn.Linear(8, 5), tuple("abcde"), (0.4,) * 3, (0.3,) * 3)
+    source = SourceModel(backbone, nn.Linear(8, 5), tuple("abcde"), (0.4,) * 3, (0.3,) * 3, 12)
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randint(0, 255, (27, 16, 16, 3), generator=generator, dtype=torch.uint8)
     images, rows = pixels.numpy(), torch.arange(27).numpy()
     data = Data(
         ImageSet(images, rows[:20], rows[:20] % 3),
         ImageSet(images, rows[20:], rows[20:] % 3),
-        Preprocessing(12, source.mean, source.std),
+        source.preprocessing,
     )
     relationship = torch.softmax(torch.randn(3, 5, generator=generator), dim=1)
     model = new_model(source, 3, 0)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,6 +56,17 @@ def test_g_is_judged_class_by_class_and_only_scalars_become_metrics(
     assert {"leep", "nce", "scale", "majority_accuracy", "knowledge_nats"} < set(metrics)
 
 
+def diagnostics_of(nats: float, accuracy: float, confidence: float) -> dict[str, Any]:
+    return {
+        "confidence": confidence,
+        "knowledge": {"nats": nats, "standard_error": 0.1, "accuracy": accuracy},
+        "most_similar_rows": {"first": "a", "second": "b", "cosine": 0.1},
+        "classifier": {
+            **{"validation_accuracy": 0.9, "majority_accuracy": 0.2, "scale_at_bound": False},
+        },
+    }
+
+
 @pytest.mark.parametrize(
     ("nats", "accuracy", "warned"),
     [
@@ -66,12 +78,24 @@ def test_g_is_judged_class_by_class_and_only_scalars_become_metrics(
 def test_a_relationship_that_knows_nothing_is_warned_of(
     nats: float, accuracy: float, warned: bool
 ) -> None:
-    found = {
-        "knowledge": {"nats": nats, "standard_error": 0.1, "accuracy": accuracy},
-        "most_similar_rows": {"first": "a", "second": "b", "cosine": 0.1},
-        "classifier": {
-            **{"validation_accuracy": 0.9, "majority_accuracy": 0.2, "scale_at_bound": False},
-        },
-    }
+    found = diagnostics_of(nats, accuracy, 0.5)
     told = [text for text in fit_relationship.warnings(found) if "knows nothing" in text]
     assert len(told) == warned
+
+
+@pytest.mark.parametrize(
+    ("confidence", "accuracy", "warned"),
+    [(0.82, 0.30, True), (0.67, 0.48, False), (0.02, 0.23, False)],  # 64, 112 and 32 px
+)
+def test_a_source_model_that_is_sure_and_wrong_is_warned_of(
+    confidence: float, accuracy: float, warned: bool
+) -> None:
+    told = fit_relationship.warnings(diagnostics_of(0.3, accuracy, confidence))
+    assert len(told) == warned
+    assert all(f"mean confidence {confidence:.0%}" in text for text in told)
+
+
+def test_confidence_is_that_of_the_uncalibrated_source_model() -> None:
+    splits = {"train": logits_of([0, 1], {}), "validation": logits_of([2], {})}
+    expected = np.exp(8) / (np.exp(8) + 4)
+    assert fit_relationship.mean_confidence(splits) == pytest.approx(expected)

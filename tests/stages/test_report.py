@@ -46,6 +46,8 @@ def write_project(root: Path, methods: dict[str, float]) -> Store:
         history |= {"validation_nll": 1 / epochs, "validation_accuracy": 1 - 0.5 / epochs}
         history |= {"kept": epochs == epochs.max()}
         write_csv(store.folder("fine-tune", method) / "history.csv", pd.DataFrame(history))
+    sizes = {"network_input": 112, "stored": 128, "published": 224}
+    write_json(store.path("extract-logits", "sizes.json"), sizes)
     store.save_calibration(Calibration(8.0, "target-likelihood", True, 1.2, 1.1, 0.2, 0.1))
     curve = bin_confidences(rng.random(100), (rng.random(100) < 0.5).astype(float))
     save_figure(reliability_diagram(curve, curve), store.folder("calibrate") / "reliability.png")

@@ -67,7 +67,7 @@ def test_a_cell_is_its_parts_put_together(pool: Pool) -> None:
     splits = pool.split_logits(sample)
     temperature = find_temperature(PARAMS.calibrate, splits, CLASSES).temperature
     learned = learn_relationship(splits, CLASSES, temperature, CO_TUNING).relationship
-    model, data = new_model(pool.source, CLASSES, 4), training_data(sample, pool.source, 12)
+    model, data = new_model(pool.source, CLASSES, 4), training_data(sample, pool.source)
     training = FineTune(batch_size=8, epochs=3, learning_rate=0.02)
     source = SourceLabels(learned, splits, temperature)
     objective, training = compose_method("co-tuning", model, training, CO_TUNING.peers, source, 2.3)

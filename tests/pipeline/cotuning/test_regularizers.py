@@ -21,7 +21,6 @@ from pipeline.cotuning.regularizers import (
     smallest_singular_values,
     stoch_norm,
 )
-from pipeline.sources.models import split_classifier
 
 CLASSES, BATCH = 3, 6
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -131,13 +130,13 @@ def test_uniform_attention_counts_a_channel_by_its_mean_over_places():
 
 
 def test_delta_compares_the_convolutions_that_its_authors_chose_in_a_resnet():
-    backbone, _ = split_classifier(torchvision.models.resnet50(weights=None))
+    backbone = torchvision.models.resnet50(weights=None)
     expected = ["layer1.2.conv3", "layer2.3.conv3", "layer3.5.conv3", "layer4.2.conv3"]
     assert last_convolutions(backbone, 4) == expected
 
 
 def test_delta_compares_the_last_four_stages_of_an_efficientnet():
-    backbone, _ = split_classifier(timm.create_model("tf_efficientnet_lite0", pretrained=False))
+    backbone = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     expected = ["blocks.3.2.conv_pwl", "blocks.4.2.conv_pwl", "blocks.5.3.conv_pwl"]
     assert last_convolutions(backbone, 4) == [*expected, "blocks.6.0.conv_pwl"]
 

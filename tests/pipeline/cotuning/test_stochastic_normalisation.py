@@ -9,7 +9,6 @@ from torch import nn
 
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.cotuning.regularizers import stoch_norm
-from pipeline.sources.models import split_classifier
 
 CLASSES = 3
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -53,7 +52,7 @@ def test_stochastic_normalisation_agrees_with_its_formula(probability, dimension
 
 
 def test_stochastic_normalisation_keeps_state_evaluation_and_fused_activations():
-    plain, _ = split_classifier(timm.create_model("tf_efficientnet_lite0", pretrained=False))
+    plain = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
     stochastic = copy.deepcopy(plain)
     stoch_norm(CoTuningModel(stochastic, nn.Linear(1280, 5), 1280, CLASSES), probability=1.0)
     assert list(stochastic.state_dict()) == list(plain.state_dict())

@@ -6,8 +6,7 @@ import pandas as pd
 from report_results import PICTURES, results
 
 from pipeline.artifacts import Best, Calibration
-from pipeline.params import Params
-from pipeline.params.sections import SourceModel
+from pipeline.datasets.sizes import Sizes
 from pipeline.report.text import render_report
 
 
@@ -97,7 +96,7 @@ def test_the_kept_epoch_is_tabled() -> None:
 
 
 def test_a_relationship_of_images_too_small_for_the_source_model_is_warned_of() -> None:
-    small = replace(results(), params=Params(source_model=SourceModel(input_size=64)))
+    small = replace(results(), sizes=Sizes(64, 72, 224))
     warning = "**Warning:** source_model.input_size is 64 px, efficientnet-lite0 is published for"
     assert warning in render_report(small)
     assert "input_size is" not in render_report(results())

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.artifacts import Best, Calibration
+from pipeline.datasets.sizes import Sizes
 from pipeline.params import Params
 from pipeline.report.results import Results
 from pipeline.report.text_seeing_why import seeing_why
@@ -39,6 +40,7 @@ def results(classes: int = 4) -> Results:
     gains = gains_of(classes)
     return Results(
         params=Params(),
+        sizes=Sizes(112, 128, 224),
         classes=gains["class"].tolist(),
         manifest=pd.DataFrame({"split": ["validation"] * 3 + ["test"], "label": 0}),
         metrics={},

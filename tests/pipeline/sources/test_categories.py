@@ -3,7 +3,7 @@ from timm.data import ImageNetInfo
 
 from pipeline.common.errors import UserError
 from pipeline.sources.categories import match_categories
-from pipeline.sources.models import IMAGENET_CATEGORIES
+from pipeline.sources.source_model import IMAGENET_CATEGORIES
 
 COLOURS = ("Red", "light green", "blue")
 

@@ -1,8 +1,6 @@
 """The cut between features and head, EfficientNet-Lite0's weights, and local weights files."""
 
 import copy
-import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline.common.errors import UserError
-from pipeline.sources.models import IMAGENET_CATEGORIES, load_source_model, split_classifier
+from pipeline.sources.models import load_source_model, published_input
+from pipeline.sources.source_model import IMAGENET_CATEGORIES, last_linear_layer, split
 
 SMALL = "mobilenet_v3_small"
 FAMILIES = {
@@ -75,7 +74,7 @@ def refusal(name: str, weights: str, input_size: int = 64) -> str:
 @torch.inference_mode()
 def test_head_after_features_is_the_whole_model_bit_for_bit(name: str, size: int) -> None:
     whole = random_model(name)
-    backbone, head = split_classifier(copy.deepcopy(whole))
+    backbone, head = split(copy.deepcopy(whole), last_linear_layer(whole))
     images = torch.rand(2, 3, size, size)
     features = backbone(images)
     expected = whole(images)
@@ -87,10 +86,10 @@ def test_head_after_features_is_the_whole_model_bit_for_bit(name: str, size: int
 
 
 def test_a_model_without_a_linear_layer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"SqueezeNet ends in no linear layer.*choose another"):
-        split_classifier(random_model("squeezenet1_0"))
     path = saved(tmp_path / "squeeze.pth", random_model("squeezenet1_0").state_dict())
-    assert "choose another model" in refusal("squeezenet1_0", path)
+    assert "squeezenet1_0 ends in no linear layer, so it has no head" in refusal(
+        "squeezenet1_0", path
+    )
 
 
 def test_lite0_gives_the_logits_of_an_independent_loading() -> None:
@@ -169,40 +168,28 @@ def test_a_model_with_auxiliary_heads_trains_on_its_features_alone(
     assert features.shape == (2, source.feature_size)
 
 
-class _Payload:
-    """Unpickling it makes a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.folder),)
-
-
-def test_a_pickled_object_is_refused_and_never_run(tmp_path: Path) -> None:
-    executed = tmp_path / "executed"
-    torch.save({"weight": _Payload(executed)}, tmp_path / "a.pth")
-    (tmp_path / "b.pt").write_bytes(pickle.dumps({"weight": _Payload(executed)}, protocol=2))
-    for name in "a.pth", "b.pt":
-        message = refusal(SMALL, str(tmp_path / name))
-        assert "holds more than tensors, which is not loaded for safety" in message
-        assert not executed.exists()
-    torch.load(tmp_path / "a.pth", weights_only=False)
-    assert executed.exists(), "the payload would not have shown that it ran"
+@pytest.mark.parametrize("name", [SMALL, "convnext_tiny"])
+def test_a_deployed_model_is_torchvisions_own_with_as_many_classes(
+    tmp_path: Path, name: str
+) -> None:
+    path = saved(tmp_path / "w.safetensors", random_model(name).state_dict())
+    source = load_source_model(name, path, 64)
+    target_head = nn.Linear(source.feature_size, 3)
+    own = torchvision.models.get_model(name, weights=None, num_classes=3).eval()
+    own.load_state_dict(source.deploy(source.backbone, target_head, ["a", "b", "c"]).state_dict())
+    images = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(own(images), target_head(source.backbone(images)))
 
 
-def test_files_that_are_no_state_dict_are_refused(tmp_path: Path, state: dict[str, Tensor]) -> None:
-    whole = Path(saved(tmp_path / "whole.pth", state)).read_bytes()
-    for suffix in ".pth", ".safetensors":
-        for content in b"", b"a text that somebody saved as weights\n", whole[:5000]:
-            (tmp_path / f"bad{suffix}").write_bytes(content)
-            message = refusal(SMALL, str(tmp_path / f"bad{suffix}"))
-            assert message.startswith(str(tmp_path / "bad"))
-            assert "state dict" in message or "torch.save(model.state_dict(), ...)" in message
-    for content in [1, 2], {0: torch.ones(2)}, {"epoch": 3, "network": state}:
-        message = refusal(SMALL, saved(tmp_path / "bad.pth", content))
-        assert "save model.state_dict() alone" in message
-    assert "does not exist" in refusal(SMALL, str(tmp_path / "absent.pth"))
+def test_auto_is_the_size_that_the_weights_are_published_for(tmp_path: Path) -> None:
+    for name in torchvision.models.list_models(module=torchvision.models):
+        transforms = torchvision.models.get_model_weights(name)["DEFAULT"].transforms()
+        published = published_input(name, "published")
+        assert [published.size] == transforms.crop_size
+        assert round(published.size / published.crop_fraction) == transforms.resize_size[0]
+    source = load_source_model(SMALL, blank_weights(SMALL, tmp_path), "auto")
+    assert source.input_size == source.preprocessing.input_size == 224
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path, state: dict[str, Tensor]) -> None:

@@ -9,7 +9,8 @@ import torchvision
 from torch import nn
 
 from pipeline.common.errors import UserError
-from pipeline.sources.models import IMAGENET_CATEGORIES, load_source_model
+from pipeline.sources.models import load_source_model
+from pipeline.sources.source_model import IMAGENET_CATEGORIES
 
 
 def cached_weights(name: str, entry: str, cache: Path) -> nn.Module:

@@ -9,7 +9,7 @@ from pipeline.claims.pool import Pool
 from pipeline.common.errors import UserError
 from pipeline.params.methods import Peers
 from pipeline.params.sections import Training
-from pipeline.sources.models import SourceModel
+from pipeline.sources.source_model import SourceModel
 from pipeline.training.distributed import Processes
 from pipeline.training.methods import SourceLabels, compose_method, new_model, training_data
 
@@ -19,7 +19,7 @@ def source() -> SourceModel:
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     return SourceModel(
-        backbone, nn.Linear(5, 7), tuple("abcdefg"), (0.1, 0.2, 0.3), (1.0, 2.0, 3.0)
+        backbone, nn.Linear(5, 7), tuple("abcdefg"), (0.1, 0.2, 0.3), (1.0, 2.0, 3.0), 8
     )
 
 
@@ -59,7 +59,7 @@ def test_training_data_are_cropped_and_normalised_for_the_source_model(
     splits = ["train", "validation", "test", "train"]
     manifest = pd.DataFrame({"row": range(4), "split": splits, "label": [0, 1, 0, 1]})
     images = np.zeros((4, 12, 12, 3), dtype=np.uint8)
-    data = training_data(Prepared(manifest, ["x", "y"], [], images), source, 8)
+    data = training_data(Prepared(manifest, ["x", "y"], [], images), source)
     assert (data.train.rows.tolist(), data.validation.rows.tolist()) == ([0, 3], [1])
     assert data.preprocessing.input_size == 8
     assert (data.preprocessing.mean, data.preprocessing.std) == (source.mean, source.std)

@@ -12,7 +12,7 @@ from pipeline.datasets.readers.source_validation import (
 )
 from pipeline.datasets.splits import build_manifest
 from pipeline.sources.categories import match_categories
-from pipeline.sources.models import IMAGENET_CATEGORIES
+from pipeline.sources.source_model import IMAGENET_CATEGORIES
 
 
 def fill(root, folders, grey):
