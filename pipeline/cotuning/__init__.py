@@ -30,6 +30,7 @@ __all__ = [
     "fit_temperature",
     "folds",
     "knowledge",
+    "linear_probe",
     "losses",
     "model",
     "objectives",
@@ -38,5 +39,6 @@ __all__ = [
     "relationship",
     "reliability_curve",
     "reverse",
+    "transferability",
     "translated_cross_entropy",
 ]

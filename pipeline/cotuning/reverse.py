@@ -186,7 +186,7 @@ def _regularization_path(
     )
     for c in sorted(values):
         model.set_params(C=c).fit(x, y)
-        yield c, _one_row_a_class(model.coef_.copy())
+        yield c, one_row_a_class(model.coef_.copy())
 
 
 @contextmanager
@@ -216,7 +216,7 @@ def reverse_relationship(
     return F.softmax(log_target_given_source + source_marginal.double().log(), dim=1)
 
 
-def _one_row_a_class(weight: np.ndarray) -> np.ndarray:
+def one_row_a_class(weight: np.ndarray) -> np.ndarray:
     """scikit-learn keeps one row, the log-odds of the second class, when there are two classes."""
     return np.vstack([-weight / 2, weight / 2]) if len(weight) == 1 else weight
 

@@ -1,0 +1,79 @@
+"""Logistic regression on frozen features: what a source model's features know of the classes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from pipeline.cotuning.reverse import one_row_a_class, require_every_class
+
+STRENGTHS = (100.0, 10.0, 1.0, 0.1, 0.01, 0.001)  # C, from the weakest regularization
+ITERATIONS = 1000
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """A linear classifier: features @ weight.T + bias are its logits.
+
+    Attributes:
+        weight: [target, feature].
+        bias: [target].
+        inverse_regularization: the C that was chosen.
+        validation_accuracy: in [0, 1].
+    """
+
+    weight: Float[Tensor, "target feature"]
+    bias: Float[Tensor, " target"]
+    inverse_regularization: float
+    validation_accuracy: float
+
+
+def fit_linear_probe(
+    features: Float[Tensor, "batch feature"],
+    labels: Int[Tensor, " batch"],
+    validation_features: Float[Tensor, "validation feature"],
+    validation_labels: Int[Tensor, " validation"],
+    target_classes: int,
+) -> LinearProbe:
+    """Multinomial logistic regression on standardised features, C by validation accuracy.
+
+    Ties go to the lower validation NLL, then to the stronger regularization.
+
+    Args:
+        features: pooled, of the training images, any scale.
+        labels: in [0, target_classes); every class has one.
+
+    Returns:
+        In float32, on the CPU, for features as they are given: the scale is folded in.
+
+    Raises:
+        ValueError: a class has no training sample, or there are fewer than two classes.
+    """
+    require_every_class(labels, target_classes)
+    x, y = features.cpu().double().numpy(), labels.cpu().numpy()
+    held_out, truth = validation_features.cpu().double(), validation_labels.cpu().long()
+    best, best_quality = None, (-1.0, -np.inf)
+    for strength in STRENGTHS:
+        probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=ITERATIONS))
+        weight, bias = _folded(probe.fit(x, y))
+        logits = held_out @ weight.T + bias
+        accuracy = float((logits.argmax(dim=1) == truth).double().mean())
+        quality = accuracy, -float(torch.nn.functional.cross_entropy(logits, truth))
+        if quality >= best_quality:
+            best_quality = quality
+            best = LinearProbe(weight.float(), bias.float(), strength, accuracy)
+    assert best is not None
+    return best
+
+
+def _folded(probe: Pipeline) -> tuple[Tensor, Tensor]:
+    """Weight [target, feature] and bias [target] for features that are not standardised."""
+    scaler, regression = probe.named_steps.values()
+    weight = one_row_a_class(regression.coef_ / scaler.scale_)
+    bias = one_row_a_class(regression.intercept_[:, None])[:, 0] - weight @ scaler.mean_
+    return torch.from_numpy(weight), torch.from_numpy(bias)

@@ -1,0 +1,77 @@
+"""The linear probe against scikit-learn's own pipeline, and what it must not depend on."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from pipeline.cotuning.linear_probe import STRENGTHS, LinearProbe, fit_linear_probe
+
+
+def problem(classes: int, seed: int = 0, noise: float = 1.5) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(classes * 12) % classes
+    centres = 2 * torch.randn(classes, 6, generator=generator)
+    return centres[labels] + noise * torch.randn(len(labels), 6, generator=generator), labels
+
+
+def fitted(features: Tensor, labels: Tensor, classes: int) -> LinearProbe:
+    half = len(labels) // 2
+    return fit_linear_probe(features[:half], labels[:half], features[half:], labels[half:], classes)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_its_probabilities_are_those_of_scikit_learns_pipeline(classes: int) -> None:
+    features, labels = problem(classes)
+    probe = fitted(features, labels, classes)
+    half = len(labels) // 2
+    regression = LogisticRegression(C=probe.inverse_regularization, max_iter=1000)
+    whole = make_pipeline(StandardScaler(), regression)
+    whole.fit(features[:half].double().numpy(), labels[:half].numpy())
+    found = torch.softmax(features @ probe.weight.T + probe.bias, dim=1)
+    assert probe.weight.shape == (classes, 6)
+    np.testing.assert_allclose(found, whole.predict_proba(features.double().numpy()), atol=1e-4)
+    right = (found[half:].argmax(dim=1) == labels[half:]).double().mean()
+    assert probe.validation_accuracy == pytest.approx(float(right))
+
+
+def test_the_strength_is_the_one_of_the_best_validation_accuracy() -> None:
+    features, labels = problem(4, noise=3.0)
+    half = len(labels) // 2
+    x, y = features.double().numpy(), labels.numpy()
+    accuracies = [
+        make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+        .fit(x[:half], y[:half])
+        .score(x[half:], y[half:])
+        for strength in STRENGTHS
+    ]
+    probe = fitted(features, labels, 4)
+    assert probe.validation_accuracy == pytest.approx(max(accuracies))
+    assert len(set(accuracies)) > 1
+
+
+@given(st.floats(0.01, 100), st.floats(-50, 50))
+@settings(max_examples=10, deadline=None)
+def test_scale_and_shift_of_the_features_change_no_prediction(scale: float, shift: float) -> None:
+    features, labels = problem(3)
+    probe, moved = fitted(features, labels, 3), fitted(features * scale + shift, labels, 3)
+    expected = features @ probe.weight.T + probe.bias
+    found = (features * scale + shift).double() @ moved.weight.T.double() + moved.bias
+    torch.testing.assert_close(found.float(), expected, atol=0.02, rtol=0.02)
+
+
+def test_a_constant_feature_is_harmless() -> None:
+    features, labels = problem(3)
+    constant = torch.cat([features, torch.full((len(labels), 1), 7.0)], dim=1)
+    assert torch.isfinite(fitted(constant, labels, 3).weight).all()
+
+
+def test_a_class_without_a_training_sample_is_refused() -> None:
+    features, labels = problem(3)
+    with pytest.raises(ValueError, match="class 3 has no training sample"):
+        fitted(features, labels, 4)
