@@ -3,6 +3,8 @@
 LEEP and NCE, which look at the source predictions, are in `diagnostics`.
 """
 
+import math
+
 import torch
 from jaxtyping import Float, Int
 from sklearn.covariance import LedoitWolf
@@ -12,6 +14,8 @@ from pipeline.cotuning.reverse import require_every_class
 
 ITERATIONS = 100
 CONVERGED = 1e-8  # relative change of alpha / beta
+# Of the largest eigenvalue: where features can tell all samples apart, the best noise is none.
+SMALLEST = 1e-12
 
 
 def log_maximum_evidence(
@@ -42,16 +46,16 @@ def log_maximum_evidence(
     targets = torch.nn.functional.one_hot(labels.long(), target_classes).double()
     projected = (left.T @ targets).square()
     residual = (targets.square().sum(dim=0) - projected.sum(dim=0)).clamp_min(0)
-    samples, size = features.shape
+    samples = len(features)
     evidences = [
-        _maximum_evidence(singular.square(), inside, outside, samples, size)
+        _maximum_evidence(singular.square(), inside, outside, samples)
         for inside, outside in zip(projected.T, residual, strict=True)
     ]
     return float(torch.stack(evidences).mean()) / samples
 
 
 def _maximum_evidence(
-    eigenvalues: Tensor, projected: Tensor, residual: Tensor, samples: int, size: int
+    eigenvalues: Tensor, projected: Tensor, residual: Tensor, samples: int
 ) -> Tensor:
     """Log evidence of one target at its best alpha and beta.
 
@@ -60,33 +64,28 @@ def _maximum_evidence(
         projected: squares of the target's coordinates along the left singular vectors.
         residual: squared norm of what of the target lies outside of them.
     """
-    alpha, beta = eigenvalues.new_tensor(1.0), eigenvalues.new_tensor(1.0)
+    ratio = eigenvalues.new_tensor(1.0)  # alpha / beta
     for _ in range(ITERATIONS):
-        ratio = alpha / beta
         shrunk = eigenvalues + ratio
         weights = (eigenvalues * projected / shrunk.square()).sum()
         error = (ratio.square() * projected / shrunk.square()).sum() + residual
         determined = (eigenvalues / shrunk).sum()
-        alpha, beta = _precision(determined, weights), _precision(samples - determined, error)
-        if (alpha / beta / ratio - 1).abs() < CONVERGED:
+        before, ratio = ratio, determined / weights * error / (samples - determined)
+        if (ratio / before - 1).abs() < CONVERGED or ratio < SMALLEST * eigenvalues.max():
             break
-    shrunk = eigenvalues + alpha / beta
-    weights = (eigenvalues * projected / shrunk.square()).sum()
-    error = ((alpha / beta / shrunk).square() * projected).sum() + residual
-    unseen = size - len(eigenvalues)
-    log_determinant = (beta * shrunk).log().sum() + unseen * alpha.log()
-    return 0.5 * (
-        samples * (beta / (2 * torch.pi)).log()
-        + size * alpha.log()
-        - beta * error
-        - alpha * weights
-        - log_determinant
-    )
+    return _log_evidence(eigenvalues, projected, residual, samples, ratio)
 
 
-def _precision(degrees: Tensor, squares: Tensor) -> Tensor:
-    smallest = torch.finfo(squares.dtype).tiny
-    return degrees.clamp_min(smallest) / squares.clamp_min(smallest)
+def _log_evidence(
+    eigenvalues: Tensor, projected: Tensor, residual: Tensor, samples: int, ratio: Tensor
+) -> Tensor:
+    """Log density of the target, N(0, F F^T / alpha + I / beta), at this ratio's best alpha."""
+    shrunk = eigenvalues + ratio
+    outside = samples - len(eigenvalues)
+    squared = (projected / shrunk).sum() + residual / ratio
+    alpha = samples / squared
+    log_determinant = shrunk.log().sum() + outside * ratio.log() - samples * alpha.log()
+    return -0.5 * (samples * math.log(2 * math.pi) + log_determinant + alpha * squared)
 
 
 def h_score(
