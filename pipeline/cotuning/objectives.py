@@ -43,12 +43,14 @@ class Part:
 
     Attributes:
         terms: of the loss, beside the target loss.
+        label_smoothing: share, in [0, 1), of each target label that goes to all classes alike.
         uses_source_head: the terms need the source logits.
         replaces_weight_decay: the optimizer is to decay no weights.
         needs_whole_batch: what it does to a batch is not the mean of what it does to its parts.
     """
 
     terms: Terms = _no_terms
+    label_smoothing: float = 0.0
     uses_source_head: bool = False
     replaces_weight_decay: bool = False
     needs_whole_batch: bool = False
@@ -60,10 +62,13 @@ def compose(*parts: Part) -> Objective:
     The source head runs only where a part needs it. Without parts it is ordinary fine-tuning.
     """
     with_source = any(part.uses_source_head for part in parts)
+    smoothing = max((part.label_smoothing for part in parts), default=0.0)
 
     def objective(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         outputs: Outputs = model(batch.images, with_source)
-        terms = {"target_loss": F.cross_entropy(outputs.target_logits.float(), batch.labels)}
+        logits = outputs.target_logits.float()
+        target_loss = F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
+        terms = {"target_loss": target_loss}
         for part in parts:
             terms |= part.terms(batch, outputs)
         return terms

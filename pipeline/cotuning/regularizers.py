@@ -158,11 +158,21 @@ def stoch_norm(model: CoTuningModel, probability: float) -> Part:
     return Part(needs_whole_batch=True)
 
 
+def label_smoothing(model: CoTuningModel, smoothing: float) -> Part:
+    """The target loss to labels of which the share `smoothing` in [0, 1) goes to all classes alike.
+
+    Source: Szegedy et al., Rethinking the Inception Architecture for Computer Vision, CVPR 2016,
+    section 7.
+    """
+    return Part(label_smoothing=smoothing)
+
+
 PEERS: Mapping[str, Callable[..., Part]] = {
     "l2-sp": l2_sp,
     "delta": delta,
     "bss": bss,
     "stoch-norm": stoch_norm,
+    "label-smoothing": label_smoothing,
 }
 
 

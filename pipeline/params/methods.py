@@ -34,6 +34,12 @@ class StochNorm(Section):
     probability: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
+class LabelSmoothing(Section):
+    """Share of each label that goes to all classes alike."""
+
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+
 class Peers(Section):
     """The peers that Co-Tuning is compared with, by name, each with its strengths."""
 
@@ -41,6 +47,7 @@ class Peers(Section):
     delta: Delta = Delta()
     bss: Bss = Bss()
     stoch_norm: StochNorm = StochNorm()
+    label_smoothing: LabelSmoothing = LabelSmoothing()
 
 
 BASELINE, CO_TUNING, LWF, POSTERIOR = "vanilla", "co-tuning", "lwf", "posterior-co-tuning"

@@ -1,5 +1,7 @@
 """The terms of each method on a batch, against the loss that they sum up to."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,7 @@ from torch import nn
 from pipeline.cotuning.losses import co_tuning_loss
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.cotuning.objectives import Batch, co_tuning, compose, image_labels, vanilla
+from pipeline.cotuning.regularizers import label_smoothing
 
 
 @pytest.fixture
@@ -65,3 +68,18 @@ def test_each_image_is_taught_its_own_label(model, batch):
     logs = model(images).source_logits.log_softmax(dim=1)
     own = torch.stack([source_labels[known.tolist().index(row)] for row in seen.tolist()])
     torch.testing.assert_close(terms["source_loss"], -1.5 * (own * logs).sum(dim=1).mean())
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.6])
+def test_smoothed_labels_change_the_target_loss_alone(model, batch, relationship, smoothing):
+    images, labels = batch
+    parts = label_smoothing(model, smoothing), co_tuning(relationship, 1.7)
+    terms = compose(*parts)(model, Batch(images, labels))
+    unsmoothed = compose(parts[1])(model, Batch(images, labels))
+    assert torch.equal(terms["source_loss"], unsmoothed["source_loss"])
+    losses = []
+    for logits, label in zip(model(images).target_logits.tolist(), labels.tolist(), strict=True):
+        total = math.log(sum(map(math.exp, logits)))
+        shares = [smoothing / 3 + (1 - smoothing) * (label == other) for other in range(3)]
+        losses.append(sum(p * (total - z) for p, z in zip(shares, logits, strict=True)))
+    assert terms["target_loss"].item() == pytest.approx(sum(losses) / len(losses), rel=1e-5)

@@ -175,7 +175,11 @@ def test_bss_scales_the_penalty_of_the_pooled_features(model, batch):
 
 @pytest.mark.parametrize("name", PEERS)
 def test_a_peer_without_strength_is_vanilla_fine_tuning(name, batch):
-    none = {"stoch-norm": {"probability": 1.0}, "bss": {"strength": 0.0, "singular_values": 1}}
+    none = {
+        "stoch-norm": {"probability": 1.0},
+        "bss": {"strength": 0.0, "singular_values": 1},
+        "label-smoothing": {"smoothing": 0.0},
+    }
     strengths = none.get(name, {"strength": 0.0, "head_strength": 0.0})
     model, plain = new_model(), new_model()
     part = PEERS[name](model, **strengths)

@@ -8,7 +8,7 @@ import pytest
 from pipeline import params
 from pipeline.common.errors import UserError
 from pipeline.params.claims_sections import CellSettings, TuneMethods
-from pipeline.params.methods import L2SP, Bss, Delta, Peers, StochNorm
+from pipeline.params.methods import L2SP, Bss, Delta, LabelSmoothing, Peers, StochNorm
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 CLAIMS_FILES = sorted(EXPERIMENTS.glob("claims-*/params.yaml"))
@@ -18,6 +18,7 @@ PUBLISHED_STRENGTHS = (
     Peers(delta=Delta(strength=0.01)),
     Peers(bss=Bss(strength=0.001, singular_values=1)),
     Peers(stoch_norm=StochNorm(probability=0.5)),
+    Peers(label_smoothing=LabelSmoothing(smoothing=0.1)),
 )
 
 
