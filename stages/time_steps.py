@@ -68,6 +68,7 @@ def new_calls(
         params.fine_tune.batch_size,
         torch.Generator().manual_seed(params.seed),
         compute.device,
+        second_views=torch.Generator().manual_seed(params.seed + 1),
     )
     batch = Batch(*next(batches))
     steps: Calls = {}

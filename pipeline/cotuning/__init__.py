@@ -21,6 +21,7 @@ from pipeline.cotuning.relationship import fit_relationship
 
 __all__ = [
     "CoTuningModel",
+    "bi_tuning",
     "calibration",
     "co_tuning_loss",
     "diagnostics",

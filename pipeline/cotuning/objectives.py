@@ -1,6 +1,6 @@
 """What a method minimises on a batch: the target loss and the terms of the parts it is made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,15 +20,15 @@ class Batch(NamedTuple):
         images: network input, [batch, channel, height, width].
         labels: target classes, [batch].
         rows: which images they are, [batch]; needed where a part has labels for each image.
+        second_images: other crops of the same images; needed where a part compares two views.
     """
 
     images: Tensor
     labels: Tensor
     rows: Tensor | None = None
+    second_images: Tensor | None = None
 
 
-# A CoTuningModel and a batch to named terms of the loss.
-Objective = Callable[[nn.Module, Batch], dict[str, Tensor]]
 # A batch and what the model made of it to named terms of the loss.
 Terms = Callable[[Batch, Outputs], dict[str, Tensor]]
 
@@ -47,6 +47,8 @@ class Part:
         uses_source_head: the terms need the source logits.
         replaces_weight_decay: the optimizer is to decay no weights.
         needs_whole_batch: what it does to a batch is not the mean of what it does to its parts.
+        needs_second_view: the batch is to hold second_images.
+        beside: what it trains and keeps beside the model; saved with the state of training.
     """
 
     terms: Terms = _no_terms
@@ -54,26 +56,39 @@ class Part:
     uses_source_head: bool = False
     replaces_weight_decay: bool = False
     needs_whole_batch: bool = False
+    needs_second_view: bool = False
+    beside: nn.Module | None = None
 
 
-def compose(*parts: Part) -> Objective:
+class Objective(nn.Module):
     """The cross-entropy of the target head and the terms of all parts, from one pass.
 
     The source head runs only where a part needs it. Without parts it is ordinary fine-tuning.
+    Parameters and state are what the parts keep beside the model.
     """
-    with_source = any(part.uses_source_head for part in parts)
-    smoothing = max((part.label_smoothing for part in parts), default=0.0)
 
-    def objective(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        outputs: Outputs = model(batch.images, with_source)
+    def __init__(self, parts: Sequence[Part]) -> None:
+        super().__init__()
+        self.parts = parts
+        self.with_source = any(part.uses_source_head for part in parts)
+        self.smoothing = max((part.label_smoothing for part in parts), default=0.0)
+        self.needs_second_view = any(part.needs_second_view for part in parts)
+        self.beside = nn.ModuleList(part.beside for part in parts if part.beside is not None)
+
+    def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Named terms of the loss of a CoTuningModel, to be summed."""
+        outputs: Outputs = model(batch.images, self.with_source)
         logits = outputs.target_logits.float()
-        target_loss = F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
+        target_loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.smoothing)
         terms = {"target_loss": target_loss}
-        for part in parts:
+        for part in self.parts:
             terms |= part.terms(batch, outputs)
         return terms
 
-    return objective
+
+def compose(*parts: Part) -> Objective:
+    """The objective of a method that is made of these parts."""
+    return Objective(parts)
 
 
 vanilla = compose()

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pipeline.cotuning.bi_tuning import bi_tuning
 from pipeline.cotuning.model import CoTuningModel, Outputs
 from pipeline.cotuning.objectives import Batch, Part
 
@@ -173,6 +174,7 @@ PEERS: Mapping[str, Callable[..., Part]] = {
     "bss": bss,
     "stoch-norm": stoch_norm,
     "label-smoothing": label_smoothing,
+    "bi-tuning": bi_tuning,
 }
 
 

@@ -154,13 +154,16 @@ def training_batches(
     generator: torch.Generator,
     device: torch.device,
     share: Callable[[int], slice] = lambda length: slice(None),
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Images, labels and rows of one shuffled, augmented epoch.
+    second_views: torch.Generator | None = None,
+) -> Iterator[tuple[Tensor, ...]]:
+    """Images, labels and rows of one shuffled, augmented epoch; then other crops, where asked for.
 
     A last partial batch is dropped unless it is the only one.
 
     The generator (on the CPU) decides order, crops and flips, so that every device sees the
     same images. `share` gives the places of a batch of that length that are loaded here.
+    `second_views` decides other crops and flips of the same images; the first are the same with it
+    and without.
     """
     # The whole order is drawn before the first crop: a loader that runs ahead draws nothing.
     order = torch.randperm(len(images), generator=generator).tolist()
@@ -172,7 +175,12 @@ def training_batches(
     for batch, here, (pixels, labels) in zip(batches, places, loaded, strict=True):
         boxes, flips = preprocessing.draw_crops(len(batch), generator)
         rows = torch.from_numpy(images.rows[batch[here]]).to(device, non_blocking=True)
-        yield preprocessing.crop(pixels, boxes[here], flips[here]), labels, rows
+        cropped = preprocessing.crop(pixels, boxes[here], flips[here])
+        if second_views is None:
+            yield cropped, labels, rows
+            continue
+        boxes, flips = preprocessing.draw_crops(len(batch), second_views)
+        yield cropped, labels, rows, preprocessing.crop(pixels, boxes[here], flips[here])
 
 
 def evaluation_batches(

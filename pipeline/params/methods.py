@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from pipeline.params.base import Count, NonNegative, Section
+from pipeline.params.base import Count, NonNegative, Positive, Section
 
 
 class L2SP(Section):
@@ -40,6 +40,20 @@ class LabelSmoothing(Section):
     smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
 
+class BiTuning(Section):
+    """Of the contrastive losses: their strength, and what they compare.
+
+    `projection_size` is the length of a projection, `queue_size` how many keys of each class are
+    kept, `momentum` the share that the slow copy keeps of itself in a step.
+    """
+
+    trade_off: NonNegative = 1.0
+    projection_size: Count = 128
+    queue_size: Count = 40
+    momentum: Annotated[float, Field(ge=0, le=1)] = 0.999
+    temperature: Positive = 0.07
+
+
 class Peers(Section):
     """The peers that Co-Tuning is compared with, by name, each with its strengths."""
 
@@ -48,6 +62,7 @@ class Peers(Section):
     bss: Bss = Bss()
     stoch_norm: StochNorm = StochNorm()
     label_smoothing: LabelSmoothing = LabelSmoothing()
+    bi_tuning: BiTuning = BiTuning()
 
 
 BASELINE, CO_TUNING, LWF, POSTERIOR = "vanilla", "co-tuning", "lwf", "posterior-co-tuning"

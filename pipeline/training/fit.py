@@ -68,7 +68,7 @@ def fit(
 
     Args:
         model: trained in place; left in the state of the last epoch.
-        objective: gives the named terms whose sum is minimised.
+        objective: gives the named terms whose sum is minimised; trained and saved as the model is.
         on_epoch: gets each epoch's record after it; may raise to stop.
         on_batch: gets the number of images of each batch after it.
         checkpoint: where to write the state after each epoch; read at the start if it exists.
@@ -117,8 +117,11 @@ class Loop:
         self.model, self.objective, self.data = model, objective, data
         self.training, self.compute, self.processes = training, compute, processes
         self.network = over_processes(model, processes)
+        groups = model.parameter_groups(training.learning_rate, training.target_head_factor)
+        if beside := [value for value in objective.parameters() if value.requires_grad]:
+            groups.append({"params": beside})
         self.optimizer = torch.optim.SGD(
-            model.parameter_groups(training.learning_rate, training.target_head_factor),
+            groups,
             lr=training.learning_rate,
             momentum=training.momentum,
             weight_decay=training.weight_decay,
@@ -167,11 +170,10 @@ class Loop:
     def _train(self, epoch_seed: int, iterations: int, on_batch: Callable[[int], None]) -> Record:
         # Dropout draws by process, crops and their order are the same for all.
         torch.manual_seed(epoch_seed * self.processes.count + self.processes.rank)
-        generator = torch.Generator().manual_seed(epoch_seed)
         self.model.train()
         totals: dict[str, Tensor] = {}
         seen = 0
-        for batch in itertools.islice(self._batches(generator), iterations):
+        for batch in itertools.islice(self._batches(epoch_seed), iterations):
             terms = self.step(batch)
             for name, value in terms.items():
                 totals[name] = value.detach() * len(batch.labels) + totals.get(name, 0)
@@ -180,8 +182,12 @@ class Loop:
         means = self.processes.mean(torch.stack([total / seen for total in totals.values()]))
         return dict(zip(totals, means.tolist(), strict=True))
 
-    def _batches(self, generator: torch.Generator) -> Iterator[Batch]:
+    def _batches(self, epoch_seed: int) -> Iterator[Batch]:
         """Pass after pass over the training images, each in an order of its own."""
+        generator = torch.Generator().manual_seed(epoch_seed)
+        second_views = None
+        if self.objective.needs_second_view:  # their seeds are below 0, those of the first from 0
+            second_views = torch.Generator().manual_seed(-1 - epoch_seed)
         crops = replace(self.data.preprocessing, smallest_crop=self.training.smallest_crop)
         while True:
             batches = training_batches(
@@ -191,6 +197,7 @@ class Loop:
                 generator,
                 self.compute.device,
                 self.processes.share,
+                second_views,
             )
             yield from itertools.starmap(Batch, batches)
 
@@ -200,7 +207,8 @@ class Loop:
         self.optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
         if self.training.max_gradient_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.training.max_gradient_norm)
+            trained = [*self.model.parameters(), *self.objective.parameters()]
+            nn.utils.clip_grad_norm_(trained, self.training.max_gradient_norm)
         self.optimizer.step()
         self.schedule.step()
         return terms
@@ -208,6 +216,7 @@ class Loop:
     def save(self, path: Path) -> None:
         state = {
             "model": self.model.state_dict(),
+            "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "history": self.history,
@@ -221,6 +230,7 @@ class Loop:
         if (saved := self.processes.from_first(lambda: _saved(path))) is None:
             return
         self.model.load_state_dict(saved["model"])
+        self.objective.load_state_dict(saved["objective"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])
         self.history, self.kept = saved["history"], saved["kept"]

@@ -18,7 +18,10 @@ from pipeline.training.compute import Compute
 from stages.time_steps import WARM_UP_ROUNDS, Calls, compare, new_calls
 
 CPU = Compute(torch.device("cpu"), torch.float32)
-METHODS = ("vanilla", "l2-sp", "delta", "bss", "stoch-norm", "co-tuning", "co-tuning+bss")
+METHODS = (
+    *("vanilla", "l2-sp", "delta", "bss", "stoch-norm", "bi-tuning", "co-tuning"),
+    "co-tuning+bss",
+)
 PARAMS = Params(
     source_model=SourceModel(input_size=12),
     prepare_data=PrepareData(stored_size=16),
@@ -109,5 +112,5 @@ def test_an_inference_pass_is_the_deployed_network_in_evaluation(
 
 def test_all_see_the_same_batch(calls: tuple[Calls, Calls]) -> None:
     batches = {id(tensor) for step in calls[0].values() for tensor in step.args[0]}
-    assert len(batches) == 3
+    assert len(batches) == 4
     assert {infer.args[1].shape for infer in calls[1].values()} == {(8, 3, 12, 12)}

@@ -25,7 +25,16 @@ from pipeline.training.methods import SourceLabels, compose_method, new_model, t
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 CLASSES = 3
-METHODS = ("vanilla", "co-tuning", "l2-sp", "delta", "bss", "stoch-norm", "label-smoothing")
+METHODS = (
+    "vanilla",
+    "co-tuning",
+    "l2-sp",
+    "delta",
+    "bss",
+    "stoch-norm",
+    "label-smoothing",
+    "bi-tuning",
+)
 PARAMS = Params(
     source_model=SourceModel(input_size=12),
     prepare_data=PrepareData(stored_size=16, val_fraction=0.25),

@@ -24,6 +24,7 @@ from pipeline.cotuning.regularizers import (
 
 CLASSES, BATCH = 3, 6
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+BI_TUNING = {"projection_size": 4, "queue_size": 2, "momentum": 0.9, "temperature": 0.1}
 
 
 def new_model(seed=0):
@@ -179,11 +180,13 @@ def test_a_peer_without_strength_is_vanilla_fine_tuning(name, batch):
         "stoch-norm": {"probability": 1.0},
         "bss": {"strength": 0.0, "singular_values": 1},
         "label-smoothing": {"smoothing": 0.0},
+        "bi-tuning": BI_TUNING | {"trade_off": 0.0},
     }
     strengths = none.get(name, {"strength": 0.0, "head_strength": 0.0})
     model, plain = new_model(), new_model()
     part = PEERS[name](model, **strengths)
-    terms = compose(part)(model.train(), Batch(*batch))
+    second = batch[0].flip(-1)
+    terms = compose(part)(model.train(), Batch(*batch, second_images=second))
     reference = vanilla(plain.train(), Batch(*batch))["target_loss"]
     for got, expected in zip(
         gradients(sum(terms.values()), model), gradients(reference, plain), strict=True

@@ -194,6 +194,17 @@ def test_training_gives_every_image_once_shuffled_with_its_label() -> None:
     assert sorted(labels.tolist()) == rows
 
 
+def test_second_views_are_other_crops_of_the_same_images_and_change_nothing_else() -> None:
+    images = random_set(9)
+    alone = list(training_batches(images, PLAIN, 4, generator(1), CPU))
+    both = list(training_batches(images, PLAIN, 4, generator(1), CPU, second_views=generator(2)))
+    pixels, by_hand = torch.from_numpy(images.images).permute(0, 3, 1, 2), generator(2)
+    for expected, (first, labels, rows, second) in zip(alone, both, strict=True):
+        assert all(map(torch.equal, expected, (first, labels, rows)))
+        assert torch.equal(second, PLAIN.random_crop(pixels[rows], by_hand))
+        assert not torch.equal(first, second)
+
+
 def test_batches_are_channels_last_float() -> None:
     images = random_set(4)
     batches = [*evaluation_batches(images, PLAIN, 4, CPU)]

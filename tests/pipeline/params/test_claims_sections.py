@@ -8,7 +8,7 @@ import pytest
 from pipeline import params
 from pipeline.common.errors import UserError
 from pipeline.params.claims_sections import CellSettings, TuneMethods
-from pipeline.params.methods import L2SP, Bss, Delta, LabelSmoothing, Peers, StochNorm
+from pipeline.params.methods import L2SP, BiTuning, Bss, Delta, LabelSmoothing, Peers, StochNorm
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 CLAIMS_FILES = sorted(EXPERIMENTS.glob("claims-*/params.yaml"))
@@ -19,6 +19,11 @@ PUBLISHED_STRENGTHS = (
     Peers(bss=Bss(strength=0.001, singular_values=1)),
     Peers(stoch_norm=StochNorm(probability=0.5)),
     Peers(label_smoothing=LabelSmoothing(smoothing=0.1)),
+    Peers(
+        bi_tuning=BiTuning(
+            trade_off=1, projection_size=128, queue_size=40, momentum=0.999, temperature=0.07
+        )
+    ),
 )
 
 

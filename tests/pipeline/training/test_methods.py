@@ -65,7 +65,7 @@ def test_training_data_are_cropped_and_normalised_for_the_source_model(
     assert (data.preprocessing.mean, data.preprocessing.std) == (source.mean, source.std)
 
 
-@pytest.mark.parametrize("part", ["delta", "bss", "stoch-norm"])
+@pytest.mark.parametrize("part", ["delta", "bss", "stoch-norm", "bi-tuning"])
 def test_what_needs_whole_batches_is_refused_in_several_processes(part: str, pool: Pool) -> None:
     model = new_model(pool.source, 3, 0)
     labels = SourceLabels(torch.ones(3, 5) / 5, pool.split_logits(pool.draw(4, 0.25, 0)), 1.0)
