@@ -1,8 +1,5 @@
 """Fine-tune the source model on the target data by one method."""
 
-from collections.abc import Callable
-from functools import partial
-
 import pandas as pd
 
 from pipeline.artifacts import Relationship, Store
@@ -17,14 +14,13 @@ from pipeline.params.sections import Training
 from pipeline.sources.models import load_source_model
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import resolve_compute
-from pipeline.training.data import Data
 from pipeline.training.distributed import Processes, joined_processes
-from pipeline.training.fit import FitResult, fit
+from pipeline.training.fit import FitResult
 from pipeline.training.methods import (
     TRAINING_CODE,
     SourceLabels,
-    compose_method,
-    new_model,
+    Start,
+    start_method,
     training_data,
 )
 
@@ -37,7 +33,7 @@ def run(params: Params, method: str) -> None:
 def run_in(processes: Processes, params: Params, method: str) -> None:
     """What each of the processes does; the first one writes and tracks."""
     store = Store(project_root(), params.sample)
-    train, data, training, taught = prepare(store, processes, params, method)
+    start, taught = prepare(store, processes, params, method)
     inputs = [
         store.require("prepare-data", "manifest.csv"),
         store.require("prepare-data", "images.npy"),
@@ -55,9 +51,9 @@ def run_in(processes: Processes, params: Params, method: str) -> None:
     key = resume_key(steering, inputs, TRAINING_CODE)
     checkpoint = store.work_folder("fine-tune") / method / f"{key}.pt"
     if not processes.is_first:
-        train(checkpoint=checkpoint)
+        start.train(checkpoint=checkpoint)
         return
-    logged = training.model_dump() | {"method": method, "seed": params.sample_seed}
+    logged = start.training.model_dump() | {"method": method, "seed": params.sample_seed}
     if teaches_source_head(method):
         logged |= {"source_weight": taught.source_weight, "temperature": taught.temperature}
     with (
@@ -65,9 +61,9 @@ def run_in(processes: Processes, params: Params, method: str) -> None:
             *(store.root, "fine-tune", logged, inputs, store.folder("fine-tune", method)),
             of={"method": method, "seed": params.sample},
         ) as run,
-        progress(f"fine-tune {method}", data.images_passed(training)) as advance,
+        progress(f"fine-tune {method}", start.images_passed) as advance,
     ):
-        result = train(
+        result = start.train(
             checkpoint=checkpoint,
             on_epoch=lambda record: run.log_metrics(record, int(record["epoch"])),
             on_batch=advance,
@@ -79,8 +75,8 @@ def run_in(processes: Processes, params: Params, method: str) -> None:
 
 def prepare(
     store: Store, processes: Processes, params: Params, method: str
-) -> tuple[Callable[..., FitResult], Data, Training, Relationship]:
-    """fit() with all that the method trains by, the images, the settings, and what teaches."""
+) -> tuple[Start, Relationship]:
+    """The method with all that it trains by, and what teaches the source head."""
     section = params.fine_tune
     device = processes.device(params.compute.device)
     compute = resolve_compute(device, params.compute.precision)
@@ -92,22 +88,21 @@ def prepare(
             f"{len(prepared.classes)}; make it again with `cot stage fit-relationship`"
         )
     source = load_source_model(**params.source_model.model_dump())
-    data = training_data(prepared, source)
-    model = new_model(source, len(prepared.classes), params.sample_seed).to(compute.device)
     labels = SourceLabels(taught.matrix.to(compute.device), store.load_logits(), taught.temperature)
-    objective, training = compose_method(
+    start = start_method(
         method,
-        model,
+        source,
+        len(prepared.classes),
+        training_data(prepared, source),
         section,
         section.peers,
         labels,
         taught.source_weight,
+        compute,
+        params.sample_seed,
         processes,
     )
-    train = partial(
-        fit, model, objective, data, training, compute, params.sample_seed, processes=processes
-    )
-    return train, data, training, taught
+    return start, taught
 
 
 def save(store: Store, method: str, result: FitResult) -> None:

@@ -17,7 +17,7 @@ from pipeline.cotuning.objectives import Batch
 from pipeline.datasets.batches import training_batches
 from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings
-from pipeline.params.methods import BASELINE
+from pipeline.params.methods import BASELINE, LINEAR_PROBE
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import Compute, resolve_compute
 from pipeline.training.fit import Loop
@@ -56,7 +56,10 @@ def run(params: Params) -> None:
 def new_calls(
     pool: Pool, settings: dict[str, CellSettings], params: Params, compute: Compute
 ) -> tuple[Calls, Calls]:
-    """By method, what runs one step of training and what runs one pass at inference."""
+    """By method, what runs one step of training and what runs one pass at inference.
+
+    The linear probe takes no steps and is left out.
+    """
     classes = len(pool.prepared.classes)
     data = training_data(pool.prepared, pool.source)
     source_categories = pool.logits.shape[1]
@@ -74,6 +77,8 @@ def new_calls(
     steps: Calls = {}
     passes: Calls = {}
     for method, given in settings.items():
+        if method == LINEAR_PROBE:
+            continue
         model = new_model(pool.source, classes, params.seed).to(compute.device)
         model.train().to(memory_format=torch.channels_last)
         objective, training = compose_method(

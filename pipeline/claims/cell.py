@@ -13,13 +13,9 @@ from pipeline.params.claims_sections import CellSettings, Rate
 from pipeline.params.sections import Training
 from pipeline.training.compute import Compute
 from pipeline.training.data import Data
-from pipeline.training.fit import DivergedError, FitResult, fit
+from pipeline.training.fit import DivergedError, FitResult
 from pipeline.training.judge import judge
-from pipeline.training.methods import (
-    compose_method,
-    new_model,
-    training_data,
-)
+from pipeline.training.methods import start_method, training_data
 
 Result = dict[str, Any]
 
@@ -81,29 +77,31 @@ def run_cell(cell: Cell, pool: Pool, params: Params, compute: Compute) -> Result
     """
     sample = pool.draw(cell.rate.images_per_class, params.prepare_data.val_fraction, cell.seed)
     data = training_data(sample, pool.source)
-    model = new_model(pool.source, len(sample.classes), cell.seed).to(compute.device)
     columns, labels = source_labels(cell.settings, cell.seed, pool, sample, params.calibrate)
-    training = training_of(cell, params.fine_tune, data)
-    objective, training = compose_method(
-        cell.settings.method,
-        model,
-        training,
-        cell.settings.peers,
-        replace(labels, relationship=labels.relationship.to(compute.device)),
-        cell.settings.source_weight,
-    )
     result: Result = cell.columns | columns | {"diverged": False}
     result["input_size"] = pool.source.input_size
     begin = time.perf_counter()
+    start = start_method(
+        cell.settings.method,
+        pool.source,
+        len(sample.classes),
+        data,
+        training_of(cell, params.fine_tune, data),
+        cell.settings.peers,
+        replace(labels, relationship=labels.relationship.to(compute.device)),
+        cell.settings.source_weight,
+        compute,
+        cell.seed,
+    )
     try:
-        fitted = fit(model, objective, data, training, compute, cell.seed)
+        fitted = start.train()
     except DivergedError:
         return result | {"diverged": True}
     result["training_seconds"] = round(time.perf_counter() - begin, 1)
     result |= _kept(fitted)
     if cell.tested:
-        model.load_state_dict(fitted.state)
-        judged = judge(model.deploy(), sample, data.preprocessing, params.evaluate, compute)
+        start.model.load_state_dict(fitted.state)
+        judged = judge(start.model.deploy(), sample, data.preprocessing, params.evaluate, compute)
         result |= judged.metrics(len(sample.classes))
     return result
 

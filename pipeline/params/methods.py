@@ -66,9 +66,10 @@ class Peers(Section):
 
 
 BASELINE, CO_TUNING, LWF, POSTERIOR = "vanilla", "co-tuning", "lwf", "posterior-co-tuning"
+LINEAR_PROBE, LP_FT = "linear-probe", "lp-ft"
 # What teaches the source head, each with the source weight.
 SOURCE_PARTS = (CO_TUNING, LWF, POSTERIOR)
-PARTS = (*SOURCE_PARTS, *(name.replace("_", "-") for name in Peers.model_fields))
+PARTS = (*SOURCE_PARTS, LP_FT, *(name.replace("_", "-") for name in Peers.model_fields))
 
 
 def teaches_source_head(method: str) -> bool:
@@ -78,10 +79,16 @@ def teaches_source_head(method: str) -> bool:
 
 def _known_method(name: str) -> str:
     parts = name.split("+")
-    if name != BASELINE and not (set(parts) <= set(PARTS) and len(set(parts)) == len(parts)):
+    if LINEAR_PROBE in parts and len(parts) > 1:
         raise ValueError(
-            f"{name!r} is no method; expected {BASELINE}, {', '.join(PARTS)}, or several of the "
-            f"latter joined as in {PARTS[0]}+{PARTS[-1]}"
+            f"got {name!r}; {LINEAR_PROBE} trains nothing that another part could change: take it "
+            f"alone, or {LP_FT}, which fine-tunes from it, as in {LP_FT}+{PARTS[0]}"
+        )
+    known = set(parts) <= set(PARTS) and len(set(parts)) == len(parts)
+    if name not in (BASELINE, LINEAR_PROBE) and not known:
+        raise ValueError(
+            f"{name!r} is no method; expected {BASELINE}, {LINEAR_PROBE}, {', '.join(PARTS)}, or "
+            f"several of those from {PARTS[0]} on joined as in {PARTS[0]}+{PARTS[-1]}"
         )
     return name
 

@@ -11,6 +11,7 @@ __all__ = [
     "inference",
     "judge",
     "methods",
+    "probe",
     "schedule",
     "whole_batch",
 ]

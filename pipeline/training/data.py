@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from pipeline.common.errors import UserError
 from pipeline.datasets.batches import ImageSet, Preprocessing
 from pipeline.params.sections import Training
 from pipeline.training.schedule import training_length
@@ -16,6 +17,19 @@ class Data:
     train: ImageSet
     validation: ImageSet
     preprocessing: Preprocessing
+
+    def require_enough(self) -> None:
+        """Refuse what no network can be trained and judged on.
+
+        Raises:
+            UserError: there are fewer than 2 training images, or no validation images.
+        """
+        if len(self.train) < 2 or len(self.validation) < 1:
+            raise UserError(
+                f"got {len(self.train)} training and {len(self.validation)} validation images; "
+                "batch normalisation needs 2 for training, and choosing the best epoch 1 for "
+                "validation: raise prepare_data.images_per_class or add images"
+            )
 
     def images_passed(self, training: Training) -> int:
         """How many images a whole training run passes, each as often as it is passed."""

@@ -80,12 +80,7 @@ def fit(
         UserError: there are too few images, or a batch cannot be dealt out to the processes.
         DivergedError: the loss is not finite.
     """
-    if len(data.train) < 2 or len(data.validation) < 1:
-        raise UserError(
-            f"got {len(data.train)} training and {len(data.validation)} validation images; "
-            "batch normalisation needs 2 for training, and choosing the best epoch 1 for "
-            "validation: raise prepare_data.images_per_class or add images"
-        )
+    data.require_enough()
     processes.check_batch(min(training.batch_size, len(data.train)))
     processes.share(len(data.validation))
     model.to(compute.device).to(memory_format=torch.channels_last)
@@ -163,8 +158,7 @@ class Loop:
             raise diverged
         self.history.append(record)
         if self.kept_epoch == epoch:
-            state = self.model.state_dict()
-            self.kept = {name: value.detach().cpu().clone() for name, value in state.items()}
+            self.kept = state_on_cpu(self.model)
         return record
 
     def _train(self, epoch_seed: int, iterations: int, on_batch: Callable[[int], None]) -> Record:
@@ -234,6 +228,11 @@ class Loop:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.schedule.load_state_dict(saved["schedule"])
         self.history, self.kept = saved["history"], saved["kept"]
+
+
+def state_on_cpu(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of the model's state dict, on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
 
 def _saved(checkpoint: Path) -> dict[str, Any] | None:

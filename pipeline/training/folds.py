@@ -19,9 +19,8 @@ from pipeline.sources.from_logits import learn_relationship, source_predictions
 from pipeline.sources.source_model import SourceModel
 from pipeline.training.compute import Compute
 from pipeline.training.data import Data
-from pipeline.training.fit import fit
 from pipeline.training.inference import EVALUATION_BATCH, predict_crops
-from pipeline.training.methods import SourceLabels, compose_method, new_model, training_data
+from pipeline.training.methods import SourceLabels, start_method, training_data
 
 
 @dataclass(frozen=True)
@@ -121,17 +120,23 @@ class FoldTrainer:
         on_batch: Callable[[int], None],
     ) -> Tensor:
         """Logits [held out, classes] of the images that the fold holds out."""
-        model = new_model(self.source, len(self.prepared.classes), fold.seed)
-        model.to(self.compute.device)
         section, data = self.params.fine_tune, self.data.dealt(fold.kept, fold.held_out)
-        method = CO_TUNING if source_weight else BASELINE
-        objective, training = compose_method(
-            method, model, section, section.peers, labels, source_weight
+        start = start_method(
+            CO_TUNING if source_weight else BASELINE,
+            self.source,
+            len(self.prepared.classes),
+            data,
+            section,
+            section.peers,
+            labels,
+            source_weight,
+            self.compute,
+            fold.seed,
         )
-        result = fit(model, objective, data, training, self.compute, fold.seed, on_batch=on_batch)
-        model.load_state_dict(result.state)
+        start.model.load_state_dict(start.train(on_batch=on_batch).state)
+        network = start.model.deploy()
         return predict_crops(
-            model.deploy(), data.validation, data.preprocessing, 1, EVALUATION_BATCH, self.compute
+            network, data.validation, data.preprocessing, 1, EVALUATION_BATCH, self.compute
         )
 
 

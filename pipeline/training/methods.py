@@ -1,8 +1,9 @@
 """The parts that every training stage puts together in the same way."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,12 +14,23 @@ from pipeline.cotuning.model import CoTuningModel
 from pipeline.cotuning.objectives import Objective, Part, co_tuning, compose, image_labels
 from pipeline.cotuning.posterior import posterior_labels
 from pipeline.cotuning.regularizers import PEERS
-from pipeline.params.methods import BASELINE, CO_TUNING, POSTERIOR, SOURCE_PARTS, Peers
+from pipeline.params.methods import (
+    BASELINE,
+    CO_TUNING,
+    LINEAR_PROBE,
+    LP_FT,
+    POSTERIOR,
+    SOURCE_PARTS,
+    Peers,
+)
 from pipeline.params.sections import Training
 from pipeline.sources.from_logits import source_predictions
 from pipeline.sources.source_model import SourceModel
+from pipeline.training.compute import Compute
 from pipeline.training.data import Data
 from pipeline.training.distributed import ALONE, Processes
+from pipeline.training.fit import FitResult, fit
+from pipeline.training.probe import fit_probe, start_from_probe
 
 # What the weights of a trained network come from, as patterns below pipeline/. A change elsewhere
 # (readers, report, tracking) leaves checkpoints, finished trials and finished cells alone.
@@ -80,7 +92,7 @@ def compose_method(
     """The objective of a method, and the training with the weight decay that the method wants.
 
     Args:
-        name: vanilla, or parts joined by `+`, such as co-tuning+bss.
+        name: vanilla, or parts joined by `+`, such as co-tuning+bss; lp-ft adds nothing here.
         model: with the source model's weights, on the device that it will be trained on; a part
             may keep a copy of it and change how it normalises. Where no part uses the source head,
             it gets no gradients.
@@ -95,7 +107,7 @@ def compose_method(
     for part in name.split("+"):
         if part in SOURCE_PARTS:
             parts[part] = labels.part(part, source_weight)
-        elif part != BASELINE:
+        elif part not in (BASELINE, LP_FT):
             strengths = getattr(peers, part.replace("-", "_")).model_dump()
             try:
                 parts[part] = PEERS[part](model, **strengths)
@@ -111,3 +123,61 @@ def compose_method(
         training = training.model_copy(update={"weight_decay": 0.0})
     model.source_head.requires_grad_(any(part.uses_source_head for part in parts.values()))
     return compose(*parts.values()), training
+
+
+@dataclass(frozen=True)
+class Start:
+    """A method that is ready to train.
+
+    Attributes:
+        model: on the device of the training.
+        training: with the weight decay that the method wants.
+        images_passed: how many images the whole training passes.
+        train: fit(), but for its callbacks and its checkpoint; trains the model in place.
+    """
+
+    model: CoTuningModel
+    training: Training
+    images_passed: int
+    train: Callable[..., FitResult]
+
+
+def start_method(
+    name: str,
+    source: SourceModel,
+    target_classes: int,
+    data: Data,
+    training: Training,
+    peers: Peers,
+    labels: SourceLabels,
+    source_weight: float,
+    compute: Compute,
+    seed: int,
+    processes: Processes = ALONE,
+) -> Start:
+    """A method with its new model, as every stage trains it.
+
+    The linear probe learns the target head alone. With lp-ft the head starts as that probe, then
+    all is trained by the protocol. There target_head_factor is that of every method, so that the
+    start is all that differs; lp-ft's authors have one rate for all, which is the factor 1.
+
+    Args:
+        seed: of the new head, of what a part draws, and of the batches.
+
+    Raises:
+        UserError: as compose_method and start_from_probe.
+
+    Source: Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform
+    Out-of-Distribution, ICLR 2022.
+    """
+    model = new_model(source, target_classes, seed).to(compute.device)
+    if name == LINEAR_PROBE:
+        passed = len(data.train) + len(data.validation)
+        return Start(model, training, passed, partial(fit_probe, model, data, compute))
+    if LP_FT in name.split("+"):
+        start_from_probe(model, data, compute)
+    objective, training = compose_method(
+        name, model, training, peers, labels, source_weight, processes
+    )
+    train = partial(fit, model, objective, data, training, compute, seed, processes=processes)
+    return Start(model, training, data.images_passed(training), train)

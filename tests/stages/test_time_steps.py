@@ -63,7 +63,7 @@ def test_all_are_called_equally_often_and_take_turns_at_being_first() -> None:
 
 @pytest.fixture
 def calls(pool: Pool) -> tuple[Calls, Calls]:
-    settings = {method: CellSettings(method=method) for method in METHODS}
+    settings = {method: CellSettings(method=method) for method in (*METHODS, "linear-probe")}
     return new_calls(pool, settings, PARAMS, CPU)
 
 
@@ -80,6 +80,10 @@ def test_a_step_trains_the_whole_network(calls: tuple[Calls, Calls], method: str
     still = {name for name, value in model.named_parameters() if torch.equal(value, before[name])}
     trained_alone_by_co_tuning = {"source_head.weight", "source_head.bias"}
     assert still == (set() if "co-tuning" in method else trained_alone_by_co_tuning)
+
+
+def test_what_takes_no_steps_is_left_out(calls: tuple[Calls, Calls]) -> None:
+    assert all(tuple(timed) == METHODS for timed in calls)
 
 
 def test_methods_start_alike_and_share_no_weight(calls: tuple[Calls, Calls]) -> None:

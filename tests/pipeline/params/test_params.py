@@ -106,7 +106,13 @@ def test_sections_are_frozen():
         (
             "fine_tune:\n  methods: [vanila]",
             None,
-            "'vanila' is no method; expected vanilla, co-tun",
+            "'vanila' is no method; expected vanilla, linear-probe, co-tun",
+        ),
+        (
+            "fine_tune:\n  methods: [linear-probe+bss]",
+            None,
+            "'linear-probe+bss'; linear-probe trains nothing that another part could change: take "
+            "it alone, or lp-ft",
         ),
         ("fine_tune: 3", None, "fine_tune: got 3"),
         ("prepare_data:\n  on_bad_image: ignore", None, "'stop' or 'skip'"),
