@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from timm.layers.norm_act import BatchNormAct2d
+from timm.layers.norm_act import BatchNormAct2d, convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
@@ -16,14 +16,25 @@ from pipeline.training.distributed import Processes
 def over_processes(model: nn.Module, processes: Processes) -> nn.Module:
     """The network whose gradients are the mean over processes, normalised by whole batches.
 
-    The model's batch normalisation is replaced by WholeBatchNorm, with the same parameters,
-    buffers and names. Alone it stays as it is, and is the network itself.
+    The model's batch normalisation is replaced, with the same parameters, buffers and names.
+    Alone it stays as it is, and is the network itself.
 
     Raises:
         UserError: the network has batch normalisation of another kind.
     """
     if processes.count == 1:
         return model
+    device = next(model.parameters()).device
+    return DistributedDataParallel(normalised_by_whole_batches(model, device))
+
+
+def normalised_by_whole_batches(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model with its batch normalisation replaced: on a GPU by SyncBatchNorm, torch's own or
+    timm's with an activation, elsewhere by WholeBatchNorm.
+
+    Raises:
+        UserError: it is of another kind than BatchNorm2d and timm's BatchNormAct2d.
+    """
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, _BatchNorm)}
     for name, layer in layers.items():
         if type(layer) not in (nn.BatchNorm2d, BatchNormAct2d):
@@ -31,14 +42,15 @@ def over_processes(model: nn.Module, processes: Processes) -> nn.Module:
                 f"{name} is a {type(layer).__name__}, which cannot normalise over several "
                 "processes; fine-tune this network in one"
             )
-        model.set_submodule(name, WholeBatchNorm(layer))
-    return DistributedDataParallel(model)
+        if device.type != "cuda":
+            model.set_submodule(name, WholeBatchNorm(layer))
+    return convert_sync_batchnorm(model) if device.type == "cuda" else model
 
 
 class WholeBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation by mean and variance of the batch in all processes, on any device.
+    """Batch normalisation by mean and variance of the batch in all processes.
 
-    torch's own layer for this, SyncBatchNorm, computes on GPUs alone.
+    It is for the CPU: torch's own layer for this, SyncBatchNorm, computes on GPUs alone.
 
     Args:
         layer: whose parameters, buffers and, where it is timm's, activation it takes over.
