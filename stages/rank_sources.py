@@ -145,8 +145,8 @@ def score(candidate: Candidate, params: Params, prepared: Prepared, compute: Com
 
 
 def show(ranking: pd.DataFrame, console: Console) -> None:
-    table = Table(box=box.SIMPLE)
-    table.add_column("Source model", overflow="fold", min_width=20)
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("Source model", overflow="fold", min_width=18)
     for title, _ in COLUMNS.values():
         table.add_column(title, justify="right", no_wrap=True)
     for _, row in ranking.iterrows():

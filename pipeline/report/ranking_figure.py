@@ -2,7 +2,7 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import NullLocator, PercentFormatter, StrMethodFormatter
 
 from pipeline.report.figures import BLUE, new_figure, styled
 
@@ -20,7 +20,9 @@ def accuracy_against_cost(ranking: pd.DataFrame) -> Figure:
     for _, row in ranking.iterrows():
         place = row["images_per_second"], row["linear_probe_accuracy"]
         axes.annotate(row["name"], place, (5, 5), textcoords="offset points", fontsize=8)
-    axes.set_xscale("log")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.margins(x=0.2, y=0.15)
     return figure
