@@ -184,6 +184,28 @@ def overlay(
     guard(write)
 
 
+@app.command("rank-sources")
+def rank_sources(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL]...",
+            help="NAME or NAME=WEIGHTS, as source_model of params.yaml takes them.",
+            show_default=False,
+        ),
+    ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="A model a line.", show_default=False),
+    ] = None,
+    write: Annotated[bool, typer.Option(help="Write the best one into params.yaml.")] = False,
+    override: Override = None,
+    overlay: Overlay = None,
+) -> None:
+    """Rank source models for the prepared images, by one pass of each."""
+    run_stage("rank_sources", override, overlay, models=models or (), listed=listed, write=write)
+
+
 @app.command()
 def runs(artifact: Annotated[Path, typer.Argument(help="A file below data/.")]) -> None:
     """List the MLflow runs that an artifact comes from and went into."""

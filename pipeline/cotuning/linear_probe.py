@@ -6,13 +6,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from pipeline.cotuning.reverse import one_row_a_class, require_every_class
 
-STRENGTHS = (100.0, 10.0, 1.0, 0.1, 0.01, 0.001)  # C, from the weakest regularization
+STRENGTHS = (10.0, 1.0, 0.1, 0.01, 0.001, 0.0001)  # C, from the weakest regularization
 ITERATIONS = 1000
 
 
@@ -55,12 +54,17 @@ def fit_linear_probe(
         ValueError: a class has no training sample, or there are fewer than two classes.
     """
     require_every_class(labels, target_classes)
-    x, y = features.cpu().double().numpy(), labels.cpu().numpy()
+    scaler = StandardScaler().fit(features.cpu().double().numpy())
+    x, y = scaler.transform(features.cpu().double().numpy()), labels.cpu().numpy()
+    # The solution lies in the span of the samples, which has at most as many dimensions as they.
+    left, singular, right = np.linalg.svd(x, full_matrices=False)
     held_out, truth = validation_features.cpu().double(), validation_labels.cpu().long()
     best, best_quality = None, (-1.0, -np.inf)
     for strength in STRENGTHS:
-        probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=ITERATIONS))
-        weight, bias = _folded(probe.fit(x, y))
+        regression = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(left * singular, y)
+        weight = torch.from_numpy(one_row_a_class(regression.coef_) @ right / scaler.scale_)
+        intercept = torch.from_numpy(one_row_a_class(regression.intercept_[:, None])[:, 0])
+        bias = intercept - weight @ torch.from_numpy(scaler.mean_)
         logits = held_out @ weight.T + bias
         accuracy = float((logits.argmax(dim=1) == truth).double().mean())
         quality = accuracy, -float(torch.nn.functional.cross_entropy(logits, truth))
@@ -69,11 +73,3 @@ def fit_linear_probe(
             best = LinearProbe(weight.float(), bias.float(), strength, accuracy)
     assert best is not None
     return best
-
-
-def _folded(probe: Pipeline) -> tuple[Tensor, Tensor]:
-    """Weight [target, feature] and bias [target] for features that are not standardised."""
-    scaler, regression = probe.named_steps.values()
-    weight = one_row_a_class(regression.coef_ / scaler.scale_)
-    bias = one_row_a_class(regression.intercept_[:, None])[:, 0] - weight @ scaler.mean_
-    return torch.from_numpy(weight), torch.from_numpy(bias)

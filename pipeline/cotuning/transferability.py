@@ -112,11 +112,12 @@ def h_score(
     """
     require_every_class(labels, target_classes)
     centred = features.double() - features.double().mean(dim=0)
-    estimate = LedoitWolf(assume_centered=True).fit(centred.cpu().numpy())
+    estimate = LedoitWolf(store_precision=False, assume_centered=True).fit(centred.cpu().numpy())
     counts = labels.bincount(minlength=target_classes).double()
     means = (
         torch.nn.functional.one_hot(labels.long(), target_classes).double().T @ centred
     ) / counts[:, None]
-    between = means.T @ (means * (counts / counts.sum())[:, None])
+    between = (means * (counts / counts.sum()).sqrt()[:, None]).T
     covariance = torch.from_numpy(estimate.covariance_)
-    return float((1 - estimate.shrinkage_) * torch.linalg.solve(covariance, between).trace())
+    ratio = (between * torch.linalg.solve(covariance, between)).sum()
+    return float((1 - estimate.shrinkage_) * ratio)

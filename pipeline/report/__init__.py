@@ -9,6 +9,7 @@ __all__ = [
     "markdown",
     "metrics",
     "paired",
+    "ranking_figure",
     "results",
     "text",
     "text_answer",

@@ -8,6 +8,7 @@ __all__ = [
     "hugging_face_models",
     "lite0",
     "models",
+    "ranking",
     "sizes",
     "source_model",
     "split_logits",

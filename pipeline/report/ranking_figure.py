@@ -1,0 +1,28 @@
+"""The picture of a ranking of source models."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, PercentFormatter, StrMethodFormatter
+
+from pipeline.report.figures import BLUE, new_figure, styled
+
+
+@styled()
+def accuracy_against_cost(ranking: pd.DataFrame) -> Figure:
+    """Accuracy of the linear probe against images a second, with the model's name at each point.
+
+    Args:
+        ranking: columns name, linear_probe_accuracy in [0, 1], images_per_second.
+    """
+    labels = "images a second", "accuracy of a linear probe on validation images"
+    figure, axes = new_figure(7.0, 4.4, "Source models", *labels)
+    axes.scatter(ranking["images_per_second"], ranking["linear_probe_accuracy"], color=BLUE)
+    for _, row in ranking.iterrows():
+        place = row["images_per_second"], row["linear_probe_accuracy"]
+        axes.annotate(row["name"], place, (5, 5), textcoords="offset points", fontsize=8)
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.margins(x=0.2, y=0.15)
+    return figure

@@ -1,0 +1,132 @@
+"""What source models know of the target classes, from one pass of each over the images."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pipeline.common.errors import UserError
+from pipeline.common.files import content_hash
+from pipeline.cotuning.diagnostics import leep_score, nce_score
+from pipeline.cotuning.linear_probe import fit_linear_probe
+from pipeline.cotuning.relationship import fit_relationship
+from pipeline.cotuning.transferability import h_score, log_maximum_evidence
+
+# The first ranks, the others break ties: see `rank`.
+RANKED_BY = ("linear_probe_accuracy", "logme")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A source model by name and weights, as in params.yaml."""
+
+    name: str
+    weights: str = "published"
+
+    @classmethod
+    def parse(cls, text: str) -> "Candidate":
+        """From NAME or NAME=WEIGHTS.
+
+        >>> Candidate.parse("timm:resnet18=weights/mine.safetensors")
+        Candidate(name='timm:resnet18', weights='weights/mine.safetensors')
+        """
+        name, _, weights = text.partition("=")
+        return cls(name, weights or "published")
+
+    @property
+    def label(self) -> str:
+        return self.name if self.weights == "published" else f"{self.name}={self.weights}"
+
+    def content(self) -> list[str]:
+        """Hashes of the local files that it is loaded from; none where it is published."""
+        places = (Path(self.weights), Path(self.name.removeprefix("hf:")))
+        return [
+            content_hash(file)
+            for place in places
+            for file in (sorted(place.iterdir()) if place.is_dir() else [place])
+            if file.is_file()
+        ]
+
+
+def read_candidates(path: Path) -> list[Candidate]:
+    """One a line, as NAME or NAME=WEIGHTS; empty lines and those that begin with # are none.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    if not path.is_file():
+        raise UserError(f"--from {path} is no file; give one with a model a line")
+    lines = (line.strip() for line in path.read_text().splitlines())
+    return [Candidate.parse(line) for line in lines if line and not line.startswith("#")]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of one source model; higher is better but for what describes it.
+
+    Attributes:
+        linear_probe_accuracy: on the validation images, in [0, 1].
+        logme, leep, nce: in nats.
+        h_score: 0 to at most the number of classes less one.
+        classifier_accuracy: of g, the reverse way's classifier, on the validation images.
+        images_per_second: of the pass through the backbone.
+        parameters: in millions.
+        input_size: in pixels.
+        categories: number of source categories.
+    """
+
+    linear_probe_accuracy: float
+    logme: float
+    leep: float
+    nce: float
+    h_score: float
+    classifier_accuracy: float
+    images_per_second: float
+    parameters: float
+    input_size: int
+    categories: int
+
+
+def score_features(
+    features: Sequence[Tensor], logits: Sequence[Tensor], labels: Sequence[Tensor], classes: int
+) -> dict[str, float]:
+    """The scores of Scores that are not of the network itself.
+
+    LEEP, NCE, LogME and the H-score look at the images of training and validation together; the
+    source predictions are those at temperature 1.
+
+    Args:
+        features: [image, feature] of the training and of the validation images.
+        logits: [image, source] likewise.
+        labels: [image] likewise; every class has one of training.
+    """
+    probabilities = torch.softmax(torch.cat(list(logits)).double(), dim=1)
+    both, known = torch.cat(list(features)), torch.cat(list(labels))
+    probe = fit_linear_probe(features[0], labels[0], features[1], labels[1], classes)
+    _, classifier = fit_relationship(
+        logits[0], labels[0], logits[1], labels[1], classes, direction="reverse"
+    )
+    return {
+        "linear_probe_accuracy": probe.validation_accuracy,
+        "logme": log_maximum_evidence(both, known, classes),
+        "leep": leep_score(probabilities, known, classes),
+        "nce": nce_score(probabilities, known, classes),
+        "h_score": h_score(both, known, classes),
+        "classifier_accuracy": classifier.validation_accuracy,
+    }
+
+
+def rank(scores: dict[Candidate, Scores]) -> pd.DataFrame:
+    """A row a model, the best first: by the accuracy of the linear probe, then by LogME.
+
+    The accuracy is held out and means the same for every network. LogME, LEEP and NCE look at the
+    images that they are fitted to, so that they favour many features or categories.
+
+    Returns:
+        Columns name, weights, and those of Scores.
+    """
+    table = pd.DataFrame([asdict(candidate) | asdict(found) for candidate, found in scores.items()])
+    return table.sort_values(list(RANKED_BY), ascending=False, ignore_index=True)
