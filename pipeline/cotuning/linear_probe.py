@@ -39,9 +39,10 @@ def fit_linear_probe(
     validation_labels: Int[Tensor, " validation"],
     target_classes: int,
 ) -> LinearProbe:
-    """Multinomial logistic regression on standardised features, C by validation accuracy.
+    """Multinomial logistic regression on standardised features, C by validation NLL.
 
-    Ties go to the lower validation NLL, then to the stronger regularization.
+    Accuracy is too coarse to choose by where a class has one validation image: it would take heads
+    that are nearly uniform.
 
     Args:
         features: pooled, of the training images, any scale.
@@ -59,7 +60,7 @@ def fit_linear_probe(
     # The solution lies in the span of the samples, which has at most as many dimensions as they.
     left, singular, right = np.linalg.svd(x, full_matrices=False)
     held_out, truth = validation_features.cpu().double(), validation_labels.cpu().long()
-    best, best_quality = None, (-1.0, -np.inf)
+    best, lowest = None, np.inf
     for strength in STRENGTHS:
         regression = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(left * singular, y)
         weight = torch.from_numpy(one_row_a_class(regression.coef_) @ right / scaler.scale_)
@@ -67,9 +68,9 @@ def fit_linear_probe(
         bias = intercept - weight @ torch.from_numpy(scaler.mean_)
         logits = held_out @ weight.T + bias
         accuracy = float((logits.argmax(dim=1) == truth).double().mean())
-        quality = accuracy, -float(torch.nn.functional.cross_entropy(logits, truth))
-        if quality >= best_quality:
-            best_quality = quality
+        nll = float(torch.nn.functional.cross_entropy(logits, truth))
+        if nll < lowest:
+            lowest = nll
             best = LinearProbe(weight.float(), bias.float(), strength, accuracy)
     assert best is not None
     return best
