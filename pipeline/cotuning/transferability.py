@@ -1,123 +1,137 @@
-"""Scores of a source model's features for a target task, before any fine-tuning.
-
-LEEP and NCE, which look at the source predictions, are in `diagnostics`.
-"""
+"""How well features suit the target classes, before any training: LogME and the H-score."""
 
 import math
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
-from sklearn.covariance import LedoitWolf
+from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor
 
-from pipeline.cotuning.reverse import require_every_class
+from pipeline.cotuning.reverse import require_in_range
 
-ITERATIONS = 100
-CONVERGED = 1e-8  # relative change of alpha / beta
-# Of the largest eigenvalue: where features can tell all samples apart, the best noise is none.
-SMALLEST = 1e-12
+RELATIVE_RANK = 1e-12  # of the largest squared singular value; what lies below it is rounding
+RELATIVE_CHANGE = 1e-4  # of t, where the iteration ends; the evidence is off by its square
+MAX_ITERATIONS = 10_000
+START_EXPONENTS = (-12, 12, 49)  # of 10, times the largest squared singular value; and how many
 
 
 def log_maximum_evidence(
-    features: Float[Tensor, "batch feature"],
-    labels: Int[Tensor, " batch"],
-    target_classes: int,
+    features: Float[Tensor, "batch feature"], labels: Int[Tensor, " batch"], target_classes: int
 ) -> float:
-    r"""LogME: mean over classes of the log evidence a sample, in nats; higher is better.
+    r"""LogME, the mean over classes of the maximum log evidence per sample, in nats.
 
-    Each class's indicator is regressed linearly on the features, with a Gaussian prior of
-    precision alpha on the weights and noise of precision beta. The evidence p(y | F, alpha, beta)
-    is maximised by the fixed point of alpha and beta, of which one singular value decomposition
-    serves all classes.
+    The indicator y of each class is explained by a Bayesian linear regression on the features F,
+    y ~ N(F w, I / beta) with w ~ N(0, I / alpha); alpha and beta maximise the evidence p(y | F).
+    With the singular values s of F, t = alpha / beta is a fixed point of
+
+    .. math:: t = \frac{\gamma}{N - \gamma} \frac{\|F m - y\|^2}{\|m\|^2},
+        \quad \gamma = \sum_j \frac{s_j^2}{s_j^2 + t},
+
+    m the mean of w given y; beta follows from t, and one decomposition serves all classes. The
+    evidence can have two peaks, so the iteration starts at the best of 49 values of t. An indicator
+    that is the same for all samples says nothing and is left out. The evidence of one that the
+    features give exactly has no bound; t stays within 1e-12 and 1e12 of the largest s^2.
 
     Args:
-        features: pooled, [N, D], any scale and rank.
-        labels: in [0, target_classes); every class has one.
+        features: any real numbers; one factor on all of them changes nothing.
+        labels: in [0, target_classes).
+        target_classes: at least 2.
 
     Raises:
-        ValueError: a class has no sample.
+        ValueError: a label is out of range, or there are fewer than two different ones.
 
-    Source: You et al., LogME: Practical Assessment of Pre-trained Models for Transfer Learning,
-    ICML 2021, equations 2 to 4; the fixed point of You et al., Ranking and Tuning Pre-trained
-    Models, JMLR 2022, algorithm 3.
+    Source: You, Liu, Wang, Long, LogME, ICML 2021, section 4; You et al., Ranking and Tuning
+    Pre-trained Models, JMLR 2022, for the fixed point.
     """
-    require_every_class(labels, target_classes)
-    left, singular, _ = torch.linalg.svd(features.double(), full_matrices=False)
-    targets = torch.nn.functional.one_hot(labels.long(), target_classes).double()
-    projected = (left.T @ targets).square()
-    residual = (targets.square().sum(dim=0) - projected.sum(dim=0)).clamp_min(0)
-    samples = len(features)
-    evidences = [
-        _maximum_evidence(singular.square(), inside, outside, samples)
-        for inside, outside in zip(projected.T, residual, strict=True)
-    ]
-    return float(torch.stack(evidences).mean()) / samples
+    indicators = _indicators(labels, target_classes)
+    squared, projected = _spectrum(features.double(), indicators)
+    samples, rank = len(labels), len(squared)
+    outside = (indicators.sum(dim=0) - projected.sum(dim=0)).clamp_min(0)
+    largest = float(squared.max()) if rank else 1.0
 
+    def evidence(ratio: Tensor) -> Tensor:
+        scaled = 1 + squared[:, None] / ratio
+        misfit = ((projected / scaled).sum(dim=0) + outside) / samples  # 1 / beta at its optimum
+        log_determinant = scaled.log().sum(dim=0) / samples
+        return -(misfit.log() + log_determinant + math.log(2 * math.pi) + 1) / 2
 
-def _maximum_evidence(
-    eigenvalues: Tensor, projected: Tensor, residual: Tensor, samples: int
-) -> Tensor:
-    """Log evidence of one target at its best alpha and beta.
-
-    Args:
-        eigenvalues: of F^T F, as many as min(samples, size).
-        projected: squares of the target's coordinates along the left singular vectors.
-        residual: squared norm of what of the target lies outside of them.
-    """
-    ratio = eigenvalues.new_tensor(1.0)  # alpha / beta
-    for _ in range(ITERATIONS):
-        shrunk = eigenvalues + ratio
-        weights = (eigenvalues * projected / shrunk.square()).sum()
-        error = (ratio.square() * projected / shrunk.square()).sum() + residual
-        determined = (eigenvalues / shrunk).sum()
-        before, ratio = ratio, determined / weights * error / (samples - determined)
-        if (ratio / before - 1).abs() < CONVERGED or ratio < SMALLEST * eigenvalues.max():
+    starts = largest * torch.logspace(*START_EXPONENTS, dtype=torch.double)
+    at_starts = torch.stack([evidence(start[None]) for start in starts])
+    ratio = starts[at_starts.argmax(dim=0)]
+    for _ in range(MAX_ITERATIONS):
+        kept = squared[:, None] / (squared[:, None] + ratio)
+        lost = ratio / (squared[:, None] + ratio)
+        residual = (projected * lost**2).sum(dim=0) + outside
+        squared_mean = (projected * kept * lost).sum(dim=0) / ratio
+        freedom = lost.sum(dim=0) + samples - rank
+        before, ratio = ratio, kept.sum(dim=0) / freedom * residual / squared_mean
+        ratio = ratio.nan_to_num(largest).clamp(starts[0], starts[-1])
+        if torch.allclose(ratio, before, rtol=RELATIVE_CHANGE, atol=0):
             break
-    return _log_evidence(eigenvalues, projected, residual, samples, ratio)
-
-
-def _log_evidence(
-    eigenvalues: Tensor, projected: Tensor, residual: Tensor, samples: int, ratio: Tensor
-) -> Tensor:
-    """Log density of the target, N(0, F F^T / alpha + I / beta), at this ratio's best alpha."""
-    shrunk = eigenvalues + ratio
-    outside = samples - len(eigenvalues)
-    squared = (projected / shrunk).sum() + residual / ratio
-    alpha = samples / squared
-    log_determinant = shrunk.log().sum() + outside * ratio.log() - samples * alpha.log()
-    return -0.5 * (samples * math.log(2 * math.pi) + log_determinant + alpha * squared)
+    return float(evidence(ratio).maximum(at_starts.max(dim=0).values).mean())
 
 
 def h_score(
-    features: Float[Tensor, "batch feature"],
-    labels: Int[Tensor, " batch"],
-    target_classes: int,
+    features: Float[Tensor, "batch feature"], labels: Int[Tensor, " batch"], target_classes: int
 ) -> float:
-    """Between-class over total variance of the features, tr(cov(f)^-1 cov(E[f | y])); higher is
-    better, from 0 to at most target_classes - 1.
+    r"""H-score with shrinkage: the variance that classes explain, in whitened features.
 
-    With fewer samples than features the empirical covariance has no inverse, and by its
-    pseudo-inverse all features look alike: it is shrunk by Ledoit and Wolf's estimate.
+    .. math:: \mathrm{tr}\big(\Sigma_a^{-1} (1 - a) \, \mathrm{cov}(E[f | y])\big),
+        \quad \Sigma_a = (1 - a) \, \mathrm{cov}(f) + a \frac{\mathrm{tr}\,\mathrm{cov}(f)}{D} I
+
+    with the shrinkage a of Ledoit and Wolf; a = 0 is the plain H-score. That is the number of
+    classes less 1 for any features at all where these are more than the samples, and networks whose
+    features differ in number could not be compared; a goes to 0 where samples abound.
 
     Args:
-        features: pooled, [N, D].
-        labels: in [0, target_classes); every class has one.
+        features: any real numbers; neither one factor on all of them nor a shift changes anything.
+        labels: in [0, target_classes).
+        target_classes: at least 2.
+
+    Returns:
+        From 0 to the number of classes less 1, without unit.
 
     Raises:
-        ValueError: a class has no sample.
+        ValueError: a label is out of range, or there are fewer than two different ones.
 
     Source: Bao et al., An Information-Theoretic Approach to Transferability in Task Transfer
-    Learning, ICIP 2019, definition 2; the shrinkage is that of Ibrahim et al., Newer is not always
-    better: Rethinking transferability metrics, ECML PKDD 2022, equation 4.
+    Learning, ICIP 2019; Ibrahim, Ponomareva, Mazumder, Newer is not always better, ECML PKDD 2022,
+    for the shrinkage.
     """
-    require_every_class(labels, target_classes)
+    indicators = _indicators(labels, target_classes)
     centred = features.double() - features.double().mean(dim=0)
-    estimate = LedoitWolf(store_precision=False, assume_centered=True).fit(centred.cpu().numpy())
-    counts = labels.bincount(minlength=target_classes).double()
-    means = (
-        torch.nn.functional.one_hot(labels.long(), target_classes).double().T @ centred
-    ) / counts[:, None]
-    between = (means * (counts / counts.sum()).sqrt()[:, None]).T
-    covariance = torch.from_numpy(estimate.covariance_)
-    ratio = (between * torch.linalg.solve(covariance, between)).sum()
-    return float((1 - estimate.shrinkage_) * ratio)
+    squared, projected = _spectrum(centred, indicators)
+    if not len(squared):
+        return 0.0
+    shrinkage = float(ledoit_wolf_shrinkage(centred.numpy(), assume_centered=True))
+    between = squared * (projected / indicators.sum(dim=0)).sum(dim=1)
+    total = (1 - shrinkage) * squared + shrinkage * squared.sum() / features.shape[1]
+    return float((1 - shrinkage) * (between / total).sum())
+
+
+def _indicators(
+    labels: Int[Tensor, " batch"], target_classes: int
+) -> Float[Tensor, "batch present"]:
+    """Of each class with a sample, 1 where a sample is of it and else 0."""
+    require_in_range(labels, target_classes)
+    one_hot = F.one_hot(labels.long(), target_classes).double()
+    present = one_hot[:, one_hot.any(dim=0)]
+    if present.shape[1] < 2:
+        raise ValueError(f"samples of two classes are needed, got {present.shape[1]}")
+    return present
+
+
+def _spectrum(
+    features: Float[Tensor, "batch feature"], targets: Float[Tensor, "batch present"]
+) -> tuple[Float[Tensor, " rank"], Float[Tensor, "rank present"]]:
+    """Squared singular values, and squared products of the left singular vectors with targets."""
+    samples, size = features.shape
+    if samples < size:
+        squared, left = torch.linalg.eigh(features @ features.T)
+        products = left.T @ targets
+    else:
+        squared, right = torch.linalg.eigh(features.T @ features)
+        products = right.T @ (features.T @ targets) / squared.clamp_min(1e-300).sqrt()[:, None]
+    spanned = squared > RELATIVE_RANK * squared[-1]
+    return squared[spanned], products[spanned].square()
