@@ -62,7 +62,8 @@ class StageRun:
 
     def log_files(self, paths: Sequence[Path]) -> None:
         """Tag the hashes of these outputs and upload those that are small."""
-        tags = [RunTag(f"output.{self._name(path)}", content_hash(path)) for path in paths]
+        names = [_accepted(f"output.{self._name(path)}") for path in paths]
+        tags = list(map(RunTag, names, map(content_hash, paths)))
         self._try(self.client.log_batch, self.run_id, tags=tags)
         for path in paths:
             if path.stat().st_size <= LARGEST_LOGGED_FILE:
@@ -144,7 +145,7 @@ def stage_run(
     tags |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": command}
     # A study reads what lies in the folders of others.
     read = {path: Path(os.path.relpath(path, root)).as_posix() for path in inputs}
-    tags |= {f"input.{name}": content_hash(path) for path, name in read.items()}
+    tags |= {_accepted(f"input.{name}"): content_hash(path) for path, name in read.items()}
     created = client.create_run(experiment, run_name=name, tags=tags)
     run = StageRun(client, created.info.run_id, root)
     run.log_params(params)
@@ -232,5 +233,5 @@ def _params(params: Mapping[str, Any], prefix: str = "") -> list[Param]:
 
 
 def _accepted(name: str) -> str:
-    """A name of a param or metric as MLflow takes it: co-tuning_bss for co-tuning+bss."""
+    """A param's, metric's or tag's name as MLflow takes it: co-tuning_bss for co-tuning+bss."""
     return re.sub(r"[^\w .:/-]", "_", name)
