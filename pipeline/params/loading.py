@@ -20,7 +20,7 @@ from pipeline.params.claims_sections import (
     TimeSteps,
     TuneMethods,
 )
-from pipeline.params.methods import BASELINE, PARTS, MethodName
+from pipeline.params.methods import NAMES, MethodName
 from pipeline.params.prepare_data_section import PrepareData
 from pipeline.params.sections import (
     Calibrate,
@@ -160,7 +160,7 @@ def check_method(name: str) -> None:
     try:
         TypeAdapter(MethodName).validate_python(name)
     except ValidationError as error:
-        close = difflib.get_close_matches(name, (BASELINE, *PARTS), n=1, cutoff=0.0)[0]
+        close = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.0)[0]
         reason = error.errors()[0]["ctx"]["error"]
         raise UserError(f"--method: {reason}; did you mean {close}?") from None
 

@@ -70,6 +70,7 @@ LINEAR_PROBE, LP_FT = "linear-probe", "lp-ft"
 # What teaches the source head, each with the source weight.
 SOURCE_PARTS = (CO_TUNING, LWF, POSTERIOR)
 PARTS = (*SOURCE_PARTS, LP_FT, *(name.replace("_", "-") for name in Peers.model_fields))
+NAMES = (BASELINE, LINEAR_PROBE, *PARTS)
 
 
 def teaches_source_head(method: str) -> bool:
@@ -87,8 +88,8 @@ def _known_method(name: str) -> str:
     known = set(parts) <= set(PARTS) and len(set(parts)) == len(parts)
     if name not in (BASELINE, LINEAR_PROBE) and not known:
         raise ValueError(
-            f"{name!r} is no method; expected {BASELINE}, {LINEAR_PROBE}, {', '.join(PARTS)}, or "
-            f"several of those from {PARTS[0]} on joined as in {PARTS[0]}+{PARTS[-1]}"
+            f"{name!r} is no method; expected {', '.join(NAMES)}, or several of "
+            f"those from {PARTS[0]} on joined as in {PARTS[0]}+{PARTS[-1]}"
         )
     return name
 

@@ -87,10 +87,18 @@ def test_a_wrong_override_is_one_line_and_exit_code_1(cot, override, message):
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_an_unknown_method_is_refused(cot):
-    result = cot("stage", "fine-tune", "--method", "co-tunning")
+@pytest.mark.parametrize(
+    ("method", "meant"),
+    [
+        ("co-tunning", "co-tuning"),
+        ("linear-prob", "linear-probe"),
+        ("linear-probe+bss", "linear-probe"),
+    ],
+)
+def test_an_unknown_method_is_refused(cot, method, meant):
+    result = cot("stage", "fine-tune", "--method", method)
     assert result.returncode == 1
-    assert "did you mean co-tuning?" in result.stderr
+    assert f"did you mean {meant}?" in result.stderr
 
 
 def test_an_artifact_that_is_not_there_has_no_runs(cot, project):
