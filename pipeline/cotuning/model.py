@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class Outputs(NamedTuple):
@@ -50,6 +51,12 @@ class CoTuningModel(nn.Module):
         features = self.backbone(images)
         source_logits = self.source_head(features) if with_source else None
         return Outputs(features, self.target_head(features), source_logits)
+
+    def keep_statistics(self) -> None:
+        """Let batch normalisation go by its moving statistics, and leave them, until train()."""
+        for layer in self.modules():
+            if isinstance(layer, _BatchNorm):
+                layer.eval()
 
     def deploy(self) -> nn.Sequential:
         """The network for inference, images to target logits: the source head costs nothing."""

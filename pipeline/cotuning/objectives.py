@@ -48,6 +48,7 @@ class Part:
         replaces_weight_decay: the optimizer is to decay no weights.
         needs_whole_batch: what it does to a batch is not the mean of what it does to its parts.
         needs_second_view: the batch is to hold second_images.
+        keeps_statistics: batch normalisation is to go by the moving statistics and leave them.
         beside: what it trains and keeps beside the model; saved with the state of training.
     """
 
@@ -57,6 +58,7 @@ class Part:
     replaces_weight_decay: bool = False
     needs_whole_batch: bool = False
     needs_second_view: bool = False
+    keeps_statistics: bool = False
     beside: nn.Module | None = None
 
 
@@ -73,6 +75,7 @@ class Objective(nn.Module):
         self.with_source = any(part.uses_source_head for part in parts)
         self.smoothing = max((part.label_smoothing for part in parts), default=0.0)
         self.needs_second_view = any(part.needs_second_view for part in parts)
+        self.keeps_statistics = any(part.keeps_statistics for part in parts)
         self.beside = nn.ModuleList(part.beside for part in parts if part.beside is not None)
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:

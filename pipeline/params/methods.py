@@ -66,7 +66,7 @@ class Peers(Section):
 
 
 BASELINE, CO_TUNING, LWF, POSTERIOR = "vanilla", "co-tuning", "lwf", "posterior-co-tuning"
-LINEAR_PROBE, LP_FT = "linear-probe", "lp-ft"
+LINEAR_PROBE, LP_FT, STOCH_NORM = "linear-probe", "lp-ft", "stoch-norm"
 # What teaches the source head, each with the source weight.
 SOURCE_PARTS = (CO_TUNING, LWF, POSTERIOR)
 PARTS = (*SOURCE_PARTS, LP_FT, *(name.replace("_", "-") for name in Peers.model_fields))
@@ -84,6 +84,11 @@ def _known_method(name: str) -> str:
         raise ValueError(
             f"got {name!r}; {LINEAR_PROBE} trains nothing that another part could change: take it "
             f"alone, or {LP_FT}, which fine-tunes from it, as in {LP_FT}+{PARTS[0]}"
+        )
+    if {LP_FT, STOCH_NORM} <= set(parts):
+        raise ValueError(
+            f"got {name!r}; {LP_FT} keeps the statistics that {STOCH_NORM} draws among: "
+            "leave one out"
         )
     known = set(parts) <= set(PARTS) and len(set(parts)) == len(parts)
     if name not in (BASELINE, LINEAR_PROBE) and not known:

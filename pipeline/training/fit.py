@@ -165,6 +165,8 @@ class Loop:
         # Dropout draws by process, crops and their order are the same for all.
         torch.manual_seed(epoch_seed * self.processes.count + self.processes.rank)
         self.model.train()
+        if self.objective.keeps_statistics:
+            self.model.keep_statistics()
         totals: dict[str, Tensor] = {}
         seen = 0
         for batch in itertools.islice(self._batches(epoch_seed), iterations):

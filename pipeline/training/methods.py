@@ -92,7 +92,7 @@ def compose_method(
     """The objective of a method, and the training with the weight decay that the method wants.
 
     Args:
-        name: vanilla, or parts joined by `+`, such as co-tuning+bss; lp-ft adds nothing here.
+        name: vanilla, or parts joined by `+`, such as co-tuning+bss; of lp-ft all but the start.
         model: with the source model's weights, on the device that it will be trained on; a part
             may keep a copy of it and change how it normalises. Where no part uses the source head,
             it gets no gradients.
@@ -107,7 +107,9 @@ def compose_method(
     for part in name.split("+"):
         if part in SOURCE_PARTS:
             parts[part] = labels.part(part, source_weight)
-        elif part not in (BASELINE, LP_FT):
+        elif part == LP_FT:
+            parts[part] = Part(keeps_statistics=True)
+        elif part != BASELINE:
             strengths = getattr(peers, part.replace("-", "_")).model_dump()
             try:
                 parts[part] = PEERS[part](model, **strengths)
@@ -158,8 +160,10 @@ def start_method(
     """A method with its new model, as every stage trains it.
 
     The linear probe learns the target head alone. With lp-ft the head starts as that probe, then
-    all is trained by the protocol. There target_head_factor is that of every method, so that the
-    start is all that differs; lp-ft's authors have one rate for all, which is the factor 1.
+    all is trained by the protocol, but batch normalisation goes on by the source model's
+    statistics: the probe is of features that these made, and is of no use on others.
+    target_head_factor is that of every method; lp-ft's authors have one rate for all, which is the
+    factor 1.
 
     Args:
         seed: of the new head, of what a part draws, and of the batches.
@@ -168,7 +172,8 @@ def start_method(
         UserError: as compose_method and start_from_probe.
 
     Source: Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform
-    Out-of-Distribution, ICLR 2022.
+    Out-of-Distribution, ICLR 2022; statistics kept as by the README of
+    github.com/AnanyaKumar/transfer_learning, experiment lp_then_ft_valmode.
     """
     model = new_model(source, target_classes, seed).to(compute.device)
     if name == LINEAR_PROBE:

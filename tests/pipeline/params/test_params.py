@@ -114,6 +114,11 @@ def test_sections_are_frozen():
             "'linear-probe+bss'; linear-probe trains nothing that another part could change: take "
             "it alone, or lp-ft",
         ),
+        (
+            "fine_tune:\n  methods: [stoch-norm+lp-ft]",
+            None,
+            "lp-ft keeps the statistics that stoch-norm draws among: leave one out",
+        ),
         ("fine_tune: 3", None, "fine_tune: got 3"),
         ("prepare_data:\n  on_bad_image: ignore", None, "'stop' or 'skip'"),
         ("prepare_data:\n  expected_counts: none", None, "'published' or 'any'"),

@@ -98,16 +98,27 @@ def test_fine_tuning_starts_from_the_probe(
     assert ("spectral_shrinkage" in result.history[0]) == ("bss" in method)
 
 
-def test_it_then_trains_the_whole_network_as_without(pool: Pool, data: Data) -> None:
-    """With the probe's weights put in by hand, vanilla fine-tuning is bit for bit lp-ft."""
+def test_it_then_trains_the_whole_network_by_the_source_models_statistics(
+    pool: Pool, data: Data
+) -> None:
+    """By vanilla with the probe put in and normalisation held by hand, bit for bit."""
+
+    def hold(layer: torch.nn.Module, inputs: object) -> None:
+        layer.eval()
+
     training = Training(epochs=2, batch_size=8, learning_rate=0.001)
     probed, plain = (start(pool, data, name, 3, training) for name in ("lp-ft", "vanilla"))
     plain.model.load_state_dict(probed.model.state_dict())
+    for layer in plain.model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.register_forward_pre_hook(hold)
     found, wanted = probed.train(), plain.train()
     assert found.history == wanted.history
     assert all(torch.equal(found.state[name], value) for name, value in wanted.state.items())
     backbone = pool.source.backbone.state_dict()
     assert not torch.equal(found.state["backbone.0.weight"], backbone["0.weight"])
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        assert torch.equal(found.state[f"backbone.1.{name}"], backbone[f"1.{name}"])
 
 
 @pytest.mark.parametrize("method", ["linear-probe", "lp-ft"])
