@@ -45,9 +45,8 @@ def log_maximum_evidence(
     Pre-trained Models, JMLR 2022, for the fixed point.
     """
     indicators = _indicators(labels, target_classes)
-    squared, projected = _spectrum(features.double(), indicators)
+    squared, projected, outside = _spectrum(features.double(), indicators)
     samples, rank = len(labels), len(squared)
-    outside = (indicators.sum(dim=0) - projected.sum(dim=0)).clamp_min(0)
     largest = float(squared.max()) if rank else 1.0
 
     def evidence(ratio: Tensor) -> Tensor:
@@ -101,7 +100,7 @@ def h_score(
     """
     indicators = _indicators(labels, target_classes)
     centred = features.double() - features.double().mean(dim=0)
-    squared, projected = _spectrum(centred, indicators)
+    squared, projected, _ = _spectrum(centred, indicators)
     if not len(squared):
         return 0.0
     shrinkage = float(ledoit_wolf_shrinkage(centred.numpy(), assume_centered=True))
@@ -124,14 +123,13 @@ def _indicators(
 
 def _spectrum(
     features: Float[Tensor, "batch feature"], targets: Float[Tensor, "batch present"]
-) -> tuple[Float[Tensor, " rank"], Float[Tensor, "rank present"]]:
-    """Squared singular values, and squared products of the left singular vectors with targets."""
-    samples, size = features.shape
-    if samples < size:
-        squared, left = torch.linalg.eigh(features @ features.T)
-        products = left.T @ targets
-    else:
-        squared, right = torch.linalg.eigh(features.T @ features)
-        products = right.T @ (features.T @ targets) / squared.clamp_min(1e-300).sqrt()[:, None]
-    spanned = squared > RELATIVE_RANK * squared[-1]
-    return squared[spanned], products[spanned].square()
+) -> tuple[Float[Tensor, " rank"], Float[Tensor, "rank present"], Float[Tensor, " present"]]:
+    """Squared singular values, squared products of the left singular vectors with targets, and the
+    squared length of what of each target lies outside their span.
+    """
+    left, singular, _ = torch.linalg.svd(features, full_matrices=False)
+    squared = singular.square()
+    spanned = squared > RELATIVE_RANK * squared.max()
+    left = left[:, spanned]
+    products = left.T @ targets
+    return squared[spanned], products.square(), (targets - left @ products).square().sum(dim=0)
