@@ -80,10 +80,11 @@ def new_calls(
         if method == LINEAR_PROBE:
             continue
         model = new_model(pool.source, classes, params.seed).to(compute.device)
-        model.train().to(memory_format=torch.channels_last)
+        model.to(memory_format=torch.channels_last)
         objective, training = compose_method(
             method, model, params.fine_tune, given.peers, labels, given.source_weight
         )
+        objective.begin_training(model)
         loop = Loop(model, objective, data, training, compute)
         steps[method] = functools.partial(loop.step, batch)
         passes[method] = functools.partial(infer, model.deploy(), batch.images, compute)

@@ -1,5 +1,18 @@
-"""The one exception that is meant for the person at the keyboard."""
+"""The one exception that is meant for the person at the keyboard, and what its messages say."""
+
+import difflib
+from collections.abc import Sequence
 
 
 class UserError(Exception):
     """Something the user can mend: one line that says what was got, expected, and to do next."""
+
+
+def one_line(error: Exception) -> str:
+    """What an exception says, for a message."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """The one of the names that is spelt most like a name."""
+    return difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]

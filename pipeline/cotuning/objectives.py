@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pipeline.cotuning.losses import translated_cross_entropy
-from pipeline.cotuning.model import Outputs
+from pipeline.cotuning.model import CoTuningModel, Outputs
 
 
 class Batch(NamedTuple):
@@ -77,6 +77,12 @@ class Objective(nn.Module):
         self.needs_second_view = any(part.needs_second_view for part in parts)
         self.keeps_statistics = any(part.keeps_statistics for part in parts)
         self.beside = nn.ModuleList(part.beside for part in parts if part.beside is not None)
+
+    def begin_training(self, model: CoTuningModel) -> None:
+        """Put the model into the mode that its method trains in."""
+        model.train()
+        if self.keeps_statistics:
+            model.keep_statistics()
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Named terms of the loss of a CoTuningModel, to be summed."""

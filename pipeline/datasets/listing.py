@@ -59,8 +59,3 @@ def name_some(names: Sequence[str], limit: int = 5) -> str:
     """
     further = len(names) - limit
     return ", ".join(names[:limit]) + (f" and {further} more" if further > 0 else "")
-
-
-def one_line(error: Exception) -> str:
-    """What an exception says, for a message."""
-    return " ".join(str(error).split()) or type(error).__name__

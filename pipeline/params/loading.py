@@ -1,6 +1,5 @@
 """params.yaml as frozen, typed sections, one a stage; anything unknown or ill-typed is refused."""
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.common.errors import UserError
+from pipeline.common.errors import UserError, nearest
 from pipeline.common.files import write_aside
 from pipeline.params.base import Section
 from pipeline.params.claims_sections import (
@@ -160,9 +159,8 @@ def check_method(name: str) -> None:
     try:
         TypeAdapter(MethodName).validate_python(name)
     except ValidationError as error:
-        close = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.0)[0]
         reason = error.errors()[0]["ctx"]["error"]
-        raise UserError(f"--method: {reason}; did you mean {close}?") from None
+        raise UserError(f"--method: {reason}; did you mean {nearest(name, NAMES)}?") from None
 
 
 def _read(path: Path, yaml: YAML) -> dict[str, Any]:
@@ -238,7 +236,7 @@ def _nearest(name: str) -> str:
     section = name.rpartition(".")[0]
     names = _names(Params)
     siblings = [other for other in names if section and other.startswith(f"{section}.")]
-    return difflib.get_close_matches(name, siblings or names, n=1, cutoff=0.0)[0]
+    return nearest(name, siblings or names)
 
 
 def _names(section: type[BaseModel], prefix: str = "") -> list[str]:

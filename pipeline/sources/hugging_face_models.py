@@ -5,13 +5,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pipeline.common.errors import UserError
+from pipeline.common.errors import UserError, one_line
 from pipeline.sources.source_model import (
     PublishedInput,
     SourceModel,
     Whole,
     cut,
     last_linear_layer,
+    without_classifier,
 )
 
 
@@ -57,11 +58,8 @@ def load(name: str, weights: str, input_size: int | None) -> SourceModel:
     except (OSError, ValueError) as error:
         raise _not_loaded(name, error) from None
     if missing := sorted(found["missing_keys"]):
-        raise UserError(
-            f"source_model: hf:{name} brings no weights of {missing[0]}: it was trained without "
-            "this classifier, and Co-Tuning needs source categories; choose a model with a "
-            "classifier. Without one there is linear probing before fine-tuning (lp-ft)"
-        )
+        reason = f"brings no weights of {missing[0]}: it was trained without this classifier"
+        raise without_classifier(f"hf:{name}", reason)
     head_name = last_linear_layer(model)
     names = model.config.id2label
     categories = tuple(str(names[index]) for index in range(len(names)))
@@ -128,7 +126,7 @@ def _transformers() -> Any:
 
 
 def _not_loaded(name: str, error: Exception) -> UserError:
-    reason = " ".join(str(error).split())[:160]
+    reason = one_line(error)[:160]
     return UserError(
         f"source_model: hf:{name} could not be loaded: {reason}; check the name, or fetch the "
         "model on a machine with network access and give its folder"

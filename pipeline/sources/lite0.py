@@ -24,15 +24,20 @@ NAME, ARCHITECTURE = "efficientnet-lite0", "tf_efficientnet_lite0"
 INPUT = PublishedInput(224, 0.875, (0.498,) * 3, (0.502,) * 3)
 
 
-def load(weights: str, input_size: int | None) -> SourceModel:
+def load(name: str, weights: str, input_size: int | None) -> SourceModel:
     """EfficientNet-Lite0 with the weights of its package (`published`), or of a local state dict.
+
+    Args:
+        name: NAME, the one model of this family.
+        weights: `published` or a local state dict.
+        input_size: side of its images in pixels; None for the published one.
 
     Raises:
         UserError: see pipeline.sources.models.load_source_model.
     """
     if weights != "published" and not is_local(weights):
         raise UserError(
-            f"source_model.weights: got {weights!r}; {NAME} takes `published` or the path "
+            f"source_model.weights: got {weights!r}; {name} takes `published` or the path "
             "of a local state dict (.safetensors, .pt, .pth)"
         )
     model: Any
@@ -46,10 +51,15 @@ def load(weights: str, input_size: int | None) -> SourceModel:
         try:
             model.load_state_dict(state)
         except RuntimeError as error:
-            raise does_not_fit(weights, NAME, error) from None
+            raise does_not_fit(weights, name, error) from None
     categories = numbered_categories(model.num_classes)
     whole = Whole(model, "classifier", categories, INPUT, for_classes)
-    return cut(whole, NAME, input_size or INPUT.size)
+    return cut(whole, name, input_size or INPUT.size)
+
+
+def published_input(name: str, weights: str) -> PublishedInput:
+    """The images that the package's weights are for."""
+    return INPUT
 
 
 def _packaged(model: nn.Module) -> dict[str, Tensor]:

@@ -15,11 +15,8 @@ class Family(Protocol):
     def published_input(self, name: str, weights: str) -> PublishedInput: ...
 
 
-FAMILIES: Mapping[str, Family] = {
-    "timm:": timm_models,
-    "hf:": hugging_face_models,
-    "": torchvision_models,
-}
+# By what stands before a model's name; a plain name is torchvision's.
+PREFIXES: Mapping[str, Family] = {"timm:": timm_models, "hf:": hugging_face_models}
 
 
 def load_source_model(name: str, weights: str, input_size: int | Literal["auto"]) -> SourceModel:
@@ -37,11 +34,8 @@ def load_source_model(name: str, weights: str, input_size: int | Literal["auto"]
         UserError: unknown name or weights, weights that do not fit or cannot be downloaded, a
             model without a linear classifier at its end, or that refuses images of this size.
     """
-    size = None if input_size == "auto" else input_size
-    if name == lite0.NAME:
-        return lite0.load(weights, size)
-    prefix, family = _family(name)
-    return family.load(name.removeprefix(prefix), weights, size)
+    family, own_name = _family(name)
+    return family.load(own_name, weights, None if input_size == "auto" else input_size)
 
 
 def published_input(name: str, weights: str) -> PublishedInput:
@@ -53,11 +47,15 @@ def published_input(name: str, weights: str) -> PublishedInput:
     Raises:
         UserError: unknown name or weights.
     """
+    family, own_name = _family(name)
+    return family.published_input(own_name, weights)
+
+
+def _family(name: str) -> tuple[Family, str]:
+    """Whose model it is, and what it is called there."""
     if name == lite0.NAME:
-        return lite0.INPUT
-    prefix, family = _family(name)
-    return family.published_input(name.removeprefix(prefix), weights)
-
-
-def _family(name: str) -> tuple[str, Family]:
-    return next((prefix, family) for prefix, family in FAMILIES.items() if name.startswith(prefix))
+        return lite0, name
+    for prefix, family in PREFIXES.items():
+        if name.startswith(prefix):
+            return family, name.removeprefix(prefix)
+    return torchvision_models, name

@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from pipeline.common.errors import UserError
+from pipeline.common.errors import UserError, one_line
 from pipeline.datasets.batches import Preprocessing
 
 IMAGENET_CATEGORIES: tuple[str, ...] = tuple(
@@ -33,6 +33,15 @@ class PublishedInput(NamedTuple):
     std: Channels
 
 
+# Makes of a model with another head what its own library gives for these classes.
+Finish = Callable[[nn.Module, Sequence[str]], nn.Module]
+
+
+def as_it_is(model: nn.Module, classes: Sequence[str]) -> nn.Module:
+    """Of a library whose model is finished when its head is replaced."""
+    return model
+
+
 class Whole(NamedTuple):
     """A classifier that is not cut yet.
 
@@ -40,15 +49,14 @@ class Whole(NamedTuple):
         model: images to logits.
         head_name: of the linear layer that gives the logits, as in named_modules.
         categories: names of the source categories, in the order of the logits.
-        finish: makes of the model with another head what its own library gives for so many
-            classes; gets the model and the names of the classes.
+        finish: gets the model with another head, and the names of the classes.
     """
 
     model: nn.Module
     head_name: str
     categories: tuple[str, ...]
     published: PublishedInput
-    finish: Callable[[nn.Module, Sequence[str]], nn.Module] = lambda model, classes: model
+    finish: Finish = as_it_is
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ class SourceModel:
     std: Channels
     input_size: int
     head_name: str = ""
-    finish: Callable[[nn.Module, Sequence[str]], nn.Module] = lambda model, classes: model
+    finish: Finish = as_it_is
 
     @property
     def feature_size(self) -> int:
@@ -123,9 +131,9 @@ def cut(whole: Whole, name: str, input_size: int) -> SourceModel:
         try:
             expected = model(image)
         except (AssertionError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())
             raise UserError(
-                f"source_model: {name} does not take images of input_size {input_size}: {reason}"
+                f"source_model: {name} does not take images of input_size {input_size}: "
+                f"{one_line(error)}"
             ) from None
         backbone, head = split(model, whole.head_name)
         if not _gives(backbone, head, image, expected):
@@ -152,6 +160,18 @@ def _gives(backbone: nn.Module, head: nn.Linear, image: Tensor, expected: Tensor
         return torch.equal(head(backbone(image)), expected)
     except RuntimeError:  # what comes after the head wants the shape of its output
         return False
+
+
+def without_classifier(name: str, reason: str) -> UserError:
+    """Of a model that has no source categories.
+
+    Args:
+        reason: how one knows, as the predicate of a sentence about the model.
+    """
+    return UserError(
+        f"source_model: {name} {reason}, and Co-Tuning needs source categories; choose a model "
+        "with a classifier. Without one there is linear probing before fine-tuning (lp-ft)"
+    )
 
 
 def last_linear_layer(model: nn.Module) -> str:

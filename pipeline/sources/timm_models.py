@@ -1,6 +1,5 @@
 """timm's image classifiers as source models."""
 
-import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ import timm
 from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_data_config
 from torch import Tensor, nn
 
-from pipeline.common.errors import UserError
+from pipeline.common.errors import UserError, nearest, one_line
 from pipeline.sources.source_model import (
     IMAGENET_CATEGORIES,
     PublishedInput,
@@ -19,8 +18,11 @@ from pipeline.sources.source_model import (
     cut,
     last_linear_layer,
     numbered_categories,
+    without_classifier,
 )
 from pipeline.sources.weights import does_not_fit, is_local, read_state
+
+UNTRAINED = "was trained without a classifier (self-supervised, or a tower of images and text)"
 
 
 def load(name: str, weights: str, input_size: int | None) -> SourceModel:
@@ -70,7 +72,7 @@ def head_name(model: Any, name: str) -> str:
     """
     classifier = model.get_classifier()
     if isinstance(classifier, nn.Identity):
-        raise UserError(_without_classifier(f"timm:{name}"))
+        raise without_classifier(f"timm:{name}", UNTRAINED)
     if isinstance(classifier, list | tuple | nn.ModuleList):
         raise UserError(
             f"source_model: timm:{name} has {len(classifier)} classifiers, as distilled models "
@@ -104,7 +106,7 @@ def category_names(config: dict[str, Any], classes: int) -> tuple[str, ...]:
 
 def _model(name: str, weights: str, config: dict[str, Any], options: dict[str, Any]) -> nn.Module:
     if config.get("num_classes", 0) == 0:
-        raise UserError(_without_classifier(f"timm:{name}"))
+        raise without_classifier(f"timm:{name}", UNTRAINED)
     overlay, state = dict(config), _state(weights)
     if state is not None:
         classes = _classes(config, state)
@@ -120,17 +122,17 @@ def _model(name: str, weights: str, config: dict[str, Any], options: dict[str, A
     except Exception as error:  # the hub's own, the network's, or a state that does not fit
         if state is not None:
             raise does_not_fit(weights, f"timm:{name}", error) from None
-        reason = " ".join(str(error).split())[:160]
         raise UserError(
-            f"could not get the weights of timm:{name}: {reason}; fetch them on a machine with "
-            "network access and set source_model.weights to the file's or folder's path"
+            f"could not get the weights of timm:{name}: {one_line(error)[:160]}; fetch them on a "
+            "machine with network access and set source_model.weights to the file's or folder's "
+            "path"
         ) from None
 
 
 def _config(name: str, weights: str) -> dict[str, Any]:
     """The pretrained_cfg: of the registry, or of a local folder for the same architecture."""
     if not timm.is_model(name):
-        close = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.0)[0]
+        close = nearest(name, timm.list_models())
         raise UserError(
             f"source_model.name: timm has no {name!r}; did you mean timm:{close}? "
             "timm.list_models() lists them all"
@@ -173,11 +175,3 @@ def for_classes(model: Any, classes: Sequence[str]) -> nn.Module:
     """A model whose head was replaced, as timm has it for so many classes."""
     model.num_classes = len(classes)
     return model
-
-
-def _without_classifier(name: str) -> str:
-    return (
-        f"source_model: {name} was trained without a classifier (self-supervised, or a tower of "
-        "images and text), and Co-Tuning needs source categories; choose a model with a "
-        "classifier, or fine-tune this one by lp-ft elsewhere"
-    )

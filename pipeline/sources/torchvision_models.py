@@ -1,13 +1,13 @@
 """torchvision's classification models as source models."""
 
-import difflib
 from http.client import HTTPException
 from pathlib import Path
 
+import torch
 import torchvision
 from torch import nn
 
-from pipeline.common.errors import UserError
+from pipeline.common.errors import UserError, nearest
 from pipeline.sources.source_model import (
     IMAGENET_CATEGORIES,
     PublishedInput,
@@ -72,7 +72,8 @@ def _whole(name: str, weights: str) -> Whole:
 def _with_local_weights(name: str, path: Path) -> Whole:
     published = published_input(name, str(path))
     state = read_state(path)
-    head_name = last_linear_layer(_bare(name, 1))
+    with torch.device("meta"):  # only its layers' names are wanted
+        head_name = last_linear_layer(_bare(name, 1))
     size = len(state.get(f"{head_name}.weight", IMAGENET_CATEGORIES))
     model = _bare(name, size)
     try:
@@ -109,7 +110,7 @@ def _drop_auxiliary_heads(model: nn.Module) -> None:
 def _known(name: str) -> str:
     names = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
-        close = difflib.get_close_matches(name, ["efficientnet-lite0", *names], n=1, cutoff=0.0)[0]
+        close = nearest(name, ["efficientnet-lite0", *names])
         raise UserError(
             f"source_model.name: {name!r} is neither efficientnet-lite0 nor a torchvision "
             f"classification model; did you mean {close}? Others: timm:<name>, hf:<name or folder>"

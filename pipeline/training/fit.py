@@ -164,9 +164,7 @@ class Loop:
     def _train(self, epoch_seed: int, iterations: int, on_batch: Callable[[int], None]) -> Record:
         # Dropout draws by process, crops and their order are the same for all.
         torch.manual_seed(epoch_seed * self.processes.count + self.processes.rank)
-        self.model.train()
-        if self.objective.keeps_statistics:
-            self.model.keep_statistics()
+        self.objective.begin_training(self.model)
         totals: dict[str, Tensor] = {}
         seen = 0
         for batch in itertools.islice(self._batches(epoch_seed), iterations):

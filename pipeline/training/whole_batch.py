@@ -42,9 +42,11 @@ def normalised_by_whole_batches(model: nn.Module, device: torch.device) -> nn.Mo
                 f"{name} is a {type(layer).__name__}, which cannot normalise over several "
                 "processes; fine-tune this network in one"
             )
-        if device.type != "cuda":
-            model.set_submodule(name, WholeBatchNorm(layer))
-    return convert_sync_batchnorm(model) if device.type == "cuda" else model
+    if device.type == "cuda":
+        return convert_sync_batchnorm(model)
+    for name, layer in layers.items():
+        model.set_submodule(name, WholeBatchNorm(layer))
+    return model
 
 
 class WholeBatchNorm(nn.BatchNorm2d):

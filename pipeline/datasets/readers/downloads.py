@@ -7,8 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipeline.common.errors import UserError
-from pipeline.datasets.listing import one_line
+from pipeline.common.errors import UserError, one_line
 
 SECONDS_OF_SILENCE = 30.0
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from pipeline.common.errors import UserError
-from pipeline.datasets.listing import ImageFolderReader, Listing, name_some, one_line
+from pipeline.common.errors import UserError, one_line
+from pipeline.datasets.listing import ImageFolderReader, Listing, name_some
 from pipeline.datasets.readers.downloads import explained_download
 from pipeline.datasets.readers.published import Counts, check_count
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.common.errors import UserError
-from pipeline.datasets.listing import Listing, Read, name_some, one_line
+from pipeline.common.errors import UserError, one_line
+from pipeline.datasets.listing import Listing, Read, name_some
 
 ADVICE = "unpack the whole archive again"
 COUNT_ADVICE = (

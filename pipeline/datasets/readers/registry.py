@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from pipeline.datasets.listing import ImageFolderReader, Listing, Read, name_some, one_line
+from pipeline.common.errors import one_line
+from pipeline.datasets.listing import ImageFolderReader, Listing, Read, name_some
 from pipeline.datasets.readers import (
     coco_70,
     cub_200_2011,

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from scipy.io import loadmat
 
-from pipeline.common.errors import UserError
-from pipeline.datasets.listing import ImageFolderReader, Listing, one_line
+from pipeline.common.errors import UserError, one_line
+from pipeline.datasets.listing import ImageFolderReader, Listing
 from pipeline.datasets.readers.published import (
     ADVICE,
     Counts,

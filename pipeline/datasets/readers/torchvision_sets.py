@@ -8,8 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from pipeline.common.errors import UserError
-from pipeline.datasets.listing import ImageFolderReader, Listing, name_some, one_line
+from pipeline.common.errors import UserError, one_line
+from pipeline.datasets.listing import ImageFolderReader, Listing, name_some
 from pipeline.datasets.readers.downloads import explained_download
 from pipeline.datasets.readers.fgvc_aircraft import ARCHIVE_FOLDER, list_fgvc_aircraft
 from pipeline.datasets.readers.published import (

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from pipeline.datasets.listing import one_line
+from pipeline.common.errors import one_line
 
 MOST_PIXELS = 256_000_000
 LARGE_PIXELS = 16_000_000
