@@ -15,7 +15,7 @@ import numpy as np
 import optuna
 import pandas as pd
 
-from pipeline.search.choice import Candidate, beats_vanilla, choose, gain
+from pipeline.search.choice import Candidate, choose
 from pipeline.search.evidence import Evidence
 from pipeline.search.study import SearchSpace, new_sampler
 
@@ -70,7 +70,7 @@ def search(sampler: optuna.samplers.BaseSampler, trials: int, seed: int) -> dict
         study.tell(trial, candidates[-1].loss)
     vanilla, *others = candidates
     chosen = choose(others, SPACE.source_weight, SPACE.temperature_factor)
-    if not beats_vanilla(gain(vanilla, chosen)):
+    if vanilla.loss <= chosen.loss:
         return {"gain": 0.0}
     return {"gain": true_gain(chosen.source_weight, chosen.temperature_factor)}
 

@@ -25,7 +25,7 @@ from pipeline.common.formats import read_json, write_csv, write_json
 from pipeline.common.resume import resume_key
 from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings, Rate
-from pipeline.search.choice import Candidate, beats_vanilla, choose, gain
+from pipeline.search.choice import Candidate, choose, gain
 from pipeline.search.evidence import HeldOut, evidence_of
 from pipeline.sources.from_logits import find_temperature
 from pipeline.training.compute import Compute, resolve_compute
@@ -99,10 +99,10 @@ def of_seed(root: Path, given: argparse.Namespace, seed: int) -> dict[str, Any]:
         for number, weight in enumerate(weights)
     ]
     chosen = choose(candidates, given.weights[0], 1.0)
-    found = gain(vanilla, chosen)
+    found = gain(vanilla.evidence, chosen.evidence)
     points = {weight: 100 * (tested[weight] - tested[0.0]) for weight in weights}
     one_split = min(weights, key=lambda weight: raw_loss(held_out[weight][0]))
-    recommended = beats_vanilla(found)
+    recommended = found.log_likelihood.mean > 0
     return {
         **{"seed": seed, "source_weight": chosen.source_weight, "recommended": recommended},
         **{"nats": found.log_likelihood.mean, "error": found.log_likelihood.standard_error},

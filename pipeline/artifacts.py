@@ -1,20 +1,20 @@
 """Where each artifact lies, its typed load and its atomic save."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.common.errors import UserError
 from pipeline.common.formats import read_json, write_csv, write_json, write_tensors
 from pipeline.datasets.batches import ImageSet
-from pipeline.search.choice import Gain
-from pipeline.search.evidence import Difference
+from pipeline.search.choice import Gain, Recommendation
 
 
 @dataclass(frozen=True)
@@ -81,15 +81,16 @@ class Best:
         source_weight: lambda > 0, the best of Co-Tuning, whether or not it beats vanilla.
         temperature_factor: of the calibrated temperature of a sample.
         trials: finished trials behind the choice; 0 where params.yaml's values were passed on.
-        gain: over vanilla on held-out images; None where no trial ran, as also recommended.
-        recommended: the method that the evidence speaks for, co-tuning or vanilla.
+        gains: over vanilla on held-out images, of co-tuning and linear-probe; empty where no
+            trial ran.
+        recommendation: of one of these or vanilla; None where no trial ran.
     """
 
     source_weight: float
     temperature_factor: float
     trials: int = 0
-    gain: Gain | None = None
-    recommended: str | None = None
+    gains: Mapping[str, Gain] = field(default_factory=dict)
+    recommendation: Recommendation | None = None
 
 
 @dataclass(frozen=True)
@@ -217,9 +218,7 @@ class Store:
 
     def load_best(self) -> Best:
         values = read_json(self.require("tune", "best.json"))
-        if (found := values.pop("gain")) is not None:
-            found = Gain(**{name: Difference(**given) for name, given in found.items()})
-        return Best(**values, gain=found)
+        return TypeAdapter(Best).validate_python(values)
 
     def save_best(self, best: Best) -> None:
         write_json(self.folder("tune") / "best.json", asdict(best))

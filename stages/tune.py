@@ -1,8 +1,7 @@
-"""Search for source weight and temperature, and say whether Co-Tuning beats vanilla by them."""
+"""Search for source weight and temperature, and say which method held-out images speak for."""
 
 import logging
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -17,11 +16,11 @@ from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.common.resume import resume_key
 from pipeline.params import Params
-from pipeline.params.methods import BASELINE, CO_TUNING
+from pipeline.params.methods import BASELINE, CO_TUNING, LINEAR_PROBE
 from pipeline.params.sections import Training
 from pipeline.report.figures import save_figure
 from pipeline.report.trials_figure import tune_trials
-from pipeline.search.choice import beats_vanilla, choose, gain
+from pipeline.search.choice import choose, gain, recommend
 from pipeline.search.evidence import Evidence, HeldOut, evidence_of, latest_loss
 from pipeline.search.shared_trials import SharedTrials
 from pipeline.search.storage import losses_explained
@@ -69,7 +68,7 @@ def run(params: Params, workers: int | None = None, storage: str | None = None) 
         if section.trials:
             _run_workers(params, place, run, workers, folds)
         table = trials_table(study, temperature)
-        best = _choose(study, params)
+        best = _choose(study, params, folds) if section.trials else _given(params)
         store.save_best(best)
         write_csv(folder / "trials.csv", table)
         save_figure(tune_trials(table, best.source_weight), folder / "trials.png")
@@ -79,13 +78,15 @@ def run(params: Params, workers: int | None = None, storage: str | None = None) 
                 "temperature": temperature * best.temperature_factor,
             }
         )
-        if best.gain:
+        for method, found in best.gains.items():
             run.log_metrics(
                 {
-                    "log_likelihood_gain": best.gain.log_likelihood.mean,
-                    "accuracy_gain": best.gain.accuracy.mean,
+                    f"{method} log_likelihood_gain": found.log_likelihood.mean,
+                    f"{method} accuracy_gain": found.accuracy.mean,
                 }
             )
+        if best.recommendation:
+            run.set_tag("recommended", best.recommendation.method)
 
 
 class TrialRunner:
@@ -95,17 +96,8 @@ class TrialRunner:
     """
 
     def __init__(self, params: Params, run: StageRun, folds: Path) -> None:
-        store = Store(project_root(), params.sample)
         self.params, self.run = params, run
-        self.trainer = FoldTrainer(
-            params,
-            store.load_prepared(),
-            load_source_model(**params.source_model.model_dump()),
-            store.load_logits(),
-            store.load_calibration().temperature,
-            resolve_compute(params.compute.device, params.compute.precision),
-            folds,
-        )
+        self.trainer = _trainer(params, folds)
 
     def __call__(self, trial: Trial) -> float:
         source_weight, factor = _space(self.params).suggest(trial)
@@ -174,26 +166,43 @@ def _work(params: Params, place: StudyPlace, run: StageRun, seed: int, folds: Pa
         work_off(shared, _space(params), TrialRunner(params, run, folds), params.tune.trials)
 
 
-def _choose(study: optuna.Study, params: Params) -> Best:
-    section = params.tune
-    given = Best(section.source_weight, section.temperature_factor)
-    if section.trials == 0:
-        return given
+def _trainer(params: Params, folds: Path) -> FoldTrainer:
+    store = Store(project_root(), params.sample)
+    return FoldTrainer(
+        params,
+        store.load_prepared(),
+        load_source_model(**params.source_model.model_dump()),
+        store.load_logits(),
+        store.load_calibration().temperature,
+        resolve_compute(params.compute.device, params.compute.precision),
+        folds,
+    )
+
+
+def _given(params: Params) -> Best:
+    return Best(params.tune.source_weight, params.tune.temperature_factor)
+
+
+def _choose(study: optuna.Study, params: Params, folds: Path) -> Best:
+    given = _given(params)
     vanilla, others = candidates(study)
     if vanilla is None or not others:
         raise UserError(
             f"{'Co-Tuning' if vanilla else 'vanilla fine-tuning'} diverged in every trial; lower "
             f"fine_tune.learning_rate ({params.fine_tune.learning_rate:g})"
         )
-    chosen = choose(others, section.source_weight, section.temperature_factor)
-    found = gain(vanilla, chosen)
-    return replace(
-        given,
+    chosen = choose(others, given.source_weight, given.temperature_factor)
+    methods = {
+        BASELINE: vanilla.evidence,
+        CO_TUNING: chosen.evidence,
+        LINEAR_PROBE: evidence_of(_trainer(params, folds).held_out_by_probe()),
+    }
+    return Best(
         source_weight=chosen.source_weight,
         temperature_factor=chosen.temperature_factor,
         trials=finished_trials(study),
-        gain=found,
-        recommended=CO_TUNING if beats_vanilla(found) else BASELINE,
+        gains={name: gain(vanilla.evidence, methods[name]) for name in (CO_TUNING, LINEAR_PROBE)},
+        recommendation=recommend(methods),
     )
 
 

@@ -1,5 +1,6 @@
 """Logistic regression on frozen features: what a source model's features know of the classes."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +10,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from pipeline.cotuning.folds import can_be_held_out, stratified_folds
 from pipeline.cotuning.reverse import one_row_a_class, require_every_class
 
 STRENGTHS = (10.0, 1.0, 0.1, 0.01, 0.001, 0.0001)  # C, from the weakest regularization
 ITERATIONS = 1000
+WITHOUT_CHOICE = 0.01
+FOLDS = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LinearProbe:
     """A linear classifier: features @ weight.T + bias are its logits.
 
@@ -23,13 +27,15 @@ class LinearProbe:
         weight: [target, feature].
         bias: [target].
         inverse_regularization: the C that was chosen.
-        validation_accuracy: in [0, 1].
     """
 
     weight: Float[Tensor, "target feature"]
     bias: Float[Tensor, " target"]
     inverse_regularization: float
-    validation_accuracy: float
+
+    def logits(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch target"]:
+        """In float64, on the CPU."""
+        return features.cpu().double() @ self.weight.double().T + self.bias.double()
 
 
 def fit_linear_probe(
@@ -55,22 +61,49 @@ def fit_linear_probe(
         ValueError: a class has no training sample, or there are fewer than two classes.
     """
     require_every_class(labels, target_classes)
+    losses = {
+        probe: _nll(probe, validation_features, validation_labels)
+        for probe in _path(features, labels)
+    }
+    return min(losses, key=losses.__getitem__)
+
+
+def cross_validated_linear_probe(
+    features: Float[Tensor, "batch feature"], labels: Int[Tensor, " batch"], target_classes: int
+) -> LinearProbe:
+    """The same with C by the NLL of five stratified folds, then fitted to all samples.
+
+    Where every class has one sample only, so that nothing can be held out, C is 0.01.
+
+    Raises:
+        ValueError: as fit_linear_probe.
+    """
+    require_every_class(labels, target_classes)
+    if not can_be_held_out(labels):
+        return next(_path(features, labels, (WITHOUT_CHOICE,)))
+    losses = dict.fromkeys(STRENGTHS, 0.0)
+    for kept, held_out in stratified_folds(labels, FOLDS):
+        for probe in _path(features[kept], labels[kept]):
+            loss = _nll(probe, features[held_out], labels[held_out])
+            losses[probe.inverse_regularization] += loss * len(held_out)
+    return next(_path(features, labels, (min(losses, key=losses.__getitem__),)))
+
+
+def _path(
+    features: Tensor, labels: Tensor, strengths: Sequence[float] = STRENGTHS
+) -> Iterator[LinearProbe]:
     scaler = StandardScaler().fit(features.cpu().double().numpy())
     x, y = scaler.transform(features.cpu().double().numpy()), labels.cpu().numpy()
     # The solution lies in the span of the samples, which has at most as many dimensions as they.
     left, singular, right = np.linalg.svd(x, full_matrices=False)
-    held_out, truth = validation_features.cpu().double(), validation_labels.cpu().long()
-    best, lowest = None, np.inf
-    for strength in STRENGTHS:
+    for strength in strengths:
         regression = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(left * singular, y)
         weight = torch.from_numpy(one_row_a_class(regression.coef_) @ right / scaler.scale_)
         intercept = torch.from_numpy(one_row_a_class(regression.intercept_[:, None])[:, 0])
         bias = intercept - weight @ torch.from_numpy(scaler.mean_)
-        logits = held_out @ weight.T + bias
-        accuracy = float((logits.argmax(dim=1) == truth).double().mean())
-        nll = float(torch.nn.functional.cross_entropy(logits, truth))
-        if nll < lowest:
-            lowest = nll
-            best = LinearProbe(weight.float(), bias.float(), strength, accuracy)
-    assert best is not None
-    return best
+        yield LinearProbe(weight.float(), bias.float(), strength)
+
+
+def _nll(probe: LinearProbe, features: Tensor, labels: Tensor) -> float:
+    logits = probe.logits(features)
+    return float(torch.nn.functional.cross_entropy(logits, labels.cpu().long()))

@@ -10,7 +10,7 @@ from pipeline.report.markdown import escape, points, table
 from pipeline.report.metrics import CALIBRATED
 from pipeline.report.paired import PairedDifference
 from pipeline.report.results import Results
-from pipeline.report.text_answer import answer, p_value
+from pipeline.report.text_answer import answer, held_out_gains, p_value
 from pipeline.report.text_seeing_why import seeing_why
 
 CALIBRATION_METHODS = {
@@ -94,6 +94,7 @@ def _tuning(results: Results) -> Iterable[str]:
         (_candidate(trial) for trial in complete.itertuples()),
     )
     yield results.picture("trials.png", "Gain of each candidate over vanilla")
+    yield from held_out_gains(best)
 
 
 def _candidate(trial: Any) -> list[str]:

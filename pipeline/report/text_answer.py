@@ -1,18 +1,23 @@
 """The beginning of the report: which method to take, why, and how sure that is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pipeline.artifacts import Best
-from pipeline.params.methods import BASELINE, CO_TUNING
+from pipeline.params.methods import BASELINE, CO_TUNING, LINEAR_PROBE
 from pipeline.report.markdown import points, table
 from pipeline.report.paired import PairedDifference
 from pipeline.report.results import Results
 
 METHODS = (
-    "Both methods start from the same pre-trained network. Vanilla fine-tuning replaces its last "
+    "All start from the same pre-trained network. Vanilla fine-tuning replaces its last "
     "layer by a new one; Co-Tuning adds the new one and goes on teaching the old one, by what the "
-    "source categories tell of each class."
+    "source categories tell of each class. A linear probe trains the new layer alone, in seconds."
 )
+NAMES = {
+    BASELINE: "vanilla fine-tuning",
+    CO_TUNING: "Co-Tuning",
+    LINEAR_PROBE: "a linear probe",
+}
 
 
 def answer(results: Results) -> Iterable[str]:
@@ -20,8 +25,11 @@ def answer(results: Results) -> Iterable[str]:
     difference = results.differences.get(CO_TUNING)
     yield "# Did Co-Tuning help?" if difference else "# Evaluation"
     if difference:
-        yield recommendation(results.best, results.images("train") + results.images("validation"))
+        images = results.images("train") + results.images("validation")
+        yield recommendation(results.best, images, list(results.metrics))
         yield f"**On the test: {verdict(difference)}** {conclusion(difference)}"
+        if probe := results.differences.get(LINEAR_PROBE):
+            yield verdict(probe, LINEAR_PROBE)
         yield METHODS
     yield (
         f"Judged on {results.images('test'):,} test images of {len(results.classes)} classes, "
@@ -54,43 +62,57 @@ def _samples(results: Results) -> Iterable[str]:
     yield table(["Method", *(f"Seed {seed}" for seed in seeds), "Mean"], rows)
 
 
-def recommendation(best: Best, images: int) -> str:
+def recommendation(best: Best, images: int, methods: Sequence[str]) -> str:
     """Which method the held-out images of the search speak for.
 
     Args:
         images: that were held out in turn.
+        methods: that were fine-tuned.
     """
-    if best.gain is None:
+    if best.recommendation is None:
         return (
             "No search ran (`tune.trials: 0`), so that only the test tells which method to take; "
             "`tune.trials: 2` recommends one without looking at the test images."
         )
-    likelihood, accuracy = best.gain.log_likelihood, best.gain.accuracy
-    name = "Co-Tuning" if best.recommended == CO_TUNING else "vanilla fine-tuning"
-    better = "better" if likelihood.mean > 0 else "worse"
+    method, lead = best.recommendation.method, best.recommendation.lead
+    place = f"`data/fine-tune/{method}`"
+    if method not in methods:
+        place = f"`fine_tune.methods` with {method} in it makes one"
     return (
-        f"**Recommended: {name}** (`data/fine-tune/{best.recommended}`), "
-        f"{_sureness(likelihood.mean, likelihood.standard_error)}. Each of the {images:,} images "
-        "for training and validation was held out in turn, and of those Co-Tuning (source weight "
-        f"{best.source_weight:.3g}) "
-        f"predicted the classes {better} than vanilla fine-tuning: by likelihood, which says most, "
-        f"a gain of {likelihood.mean:+.3f} nats an image (95% interval {likelihood.low:+.3f} to "
-        f"{likelihood.high:+.3f}), in accuracy of {points(accuracy.mean)} points "
-        f"({points(accuracy.low)} to {points(accuracy.high)})."
+        f"**Recommended: {NAMES[method]}** ({place}), "
+        f"{_sureness(lead.mean, lead.standard_error)}. Each of the {images:,} images for training "
+        "and validation was held out in turn, and of those it predicted the classes better than "
+        f"{NAMES[best.recommendation.runner_up]}, the next best: by likelihood, which says most, "
+        f"by {lead.mean:.3f} nats an image (95% interval {lead.low:+.3f} to {lead.high:+.3f})."
     )
 
 
-def verdict(difference: PairedDifference) -> str:
-    """One sentence on co-tuning minus vanilla: better, worse or neither; how much; how sure."""
+def held_out_gains(best: Best) -> Iterable[str]:
+    """What the methods gained over vanilla on the held-out images of the search."""
+    yield "What the chosen source weight and a linear probe gained over vanilla on these images:"
+    rows = [
+        [
+            name,
+            "{:+.3f} ({:+.3f} to {:+.3f})".format(*gain.log_likelihood.with_interval),
+            "{} ({} to {})".format(*map(points, gain.accuracy.with_interval)),
+        ]
+        for name, gain in best.gains.items()
+    ]
+    yield table(["Method", "Likelihood, nats an image", "Accuracy, points"], rows)
+
+
+def verdict(difference: PairedDifference, method: str = CO_TUNING) -> str:
+    """One sentence on a method minus vanilla: better, worse or neither; how much; how sure."""
     test = f", McNemar {p_value(difference)}" if difference.p_value is not None else ""
     size = (
         f"{points(difference.difference)} percentage points of test accuracy (95% interval "
         f"{points(difference.low)} to {points(difference.high)}{test})"
     )
+    name = NAMES[method][0].upper() + NAMES[method][1:]
     if difference.exceeds_noise:
         word = "better" if difference.difference > 0 else "worse"
-        return f"Co-Tuning is {word} than {BASELINE} fine-tuning beyond the noise: {size}."
-    return f"Co-Tuning makes no difference to {BASELINE} that exceeds the noise: {size}."
+        return f"{name} is {word} than {BASELINE} fine-tuning beyond the noise: {size}."
+    return f"{name} makes no difference to {BASELINE} that exceeds the noise: {size}."
 
 
 def conclusion(difference: PairedDifference) -> str:
@@ -118,8 +140,8 @@ def p_value(difference: PairedDifference) -> str:
 
 
 def _sureness(gain: float, error: float) -> str:
-    if abs(gain) > 2 * error:
+    if gain > 2 * error:
         return "on clear evidence: chance in the images would hardly do it"
-    if abs(gain) > error:
+    if gain > error:
         return "on weak evidence: chance in the images may have done it"
     return "on hardly any evidence: either method may be the better one, and not by much"

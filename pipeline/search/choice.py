@@ -1,7 +1,7 @@
-"""Which candidate of a search is taken, and whether it is to be preferred to vanilla."""
+"""Which candidate of a search is taken, and which method is recommended."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.search.evidence import Difference, Evidence, difference
@@ -24,7 +24,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Gain:
-    """By how much a candidate is better than vanilla on held-out images, positive where it is.
+    """By how much a method is better than vanilla on held-out images, positive where it is.
 
     Attributes:
         log_likelihood: in nats, each at its own temperature.
@@ -33,6 +33,21 @@ class Gain:
 
     log_likelihood: Difference
     accuracy: Difference
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The method that held-out images speak for.
+
+    Attributes:
+        method: the one of the highest likelihood, in which images say most.
+        runner_up: the next.
+        lead: over the runner-up in log-likelihood, nats.
+    """
+
+    method: str
+    runner_up: str
+    lead: Difference
 
 
 def choose(
@@ -65,14 +80,19 @@ def choose(
     return min(filter(is_close, candidates), key=distance)
 
 
-def gain(vanilla: Candidate, candidate: Candidate) -> Gain:
-    """Of a candidate over vanilla, on the same images."""
+def gain(vanilla: Evidence, method: Evidence) -> Gain:
+    """Of a method over vanilla, on the same images."""
     return Gain(
-        difference(candidate.evidence.losses, vanilla.evidence.losses),
-        difference(vanilla.evidence.correct, candidate.evidence.correct),
+        difference(method.losses, vanilla.losses), difference(vanilla.correct, method.correct)
     )
 
 
-def beats_vanilla(found: Gain) -> bool:
-    """Whether held-out images speak for the candidate: by likelihood, in which they say most."""
-    return found.log_likelihood.mean > 0
+def recommend(methods: Mapping[str, Evidence]) -> Recommendation:
+    """The method that predicts held-out images best, each at its own temperature.
+
+    Args:
+        methods: two or more, by name, judged on the same images.
+    """
+    first, second, *_ = sorted(methods, key=lambda name: methods[name].losses.mean())
+    lead = difference(methods[first].losses, methods[second].losses)
+    return Recommendation(first, second, lead)

@@ -52,6 +52,11 @@ class Difference:
     low: float
     high: float
 
+    @property
+    def with_interval(self) -> tuple[float, float, float]:
+        """Mean, low, high."""
+        return self.mean, self.low, self.high
+
 
 def evidence_of(held_out: Sequence[HeldOut]) -> Evidence:
     """What was held out of several trainings of one candidate, at one temperature for all of it.

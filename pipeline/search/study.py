@@ -210,6 +210,6 @@ def _evidence(judged: Candidate | None, vanilla: Candidate | None) -> dict[str, 
         "held_out_accuracy": float(judged.evidence.correct.mean()),
     }
     if vanilla and judged.source_weight > 0:
-        found = gain(vanilla, judged).log_likelihood
+        found = gain(vanilla.evidence, judged.evidence).log_likelihood
         row |= {"gain": found.mean, "gain_low": found.low, "gain_high": found.high}
     return row

@@ -109,8 +109,9 @@ def score_features(
     _, classifier = fit_relationship(
         logits[0], labels[0], logits[1], labels[1], classes, direction="reverse"
     )
+    right = probe.logits(features[1]).argmax(dim=1) == labels[1].cpu()
     return {
-        "linear_probe_accuracy": probe.validation_accuracy,
+        "linear_probe_accuracy": float(right.double().mean()),
         "logme": log_maximum_evidence(both, known, classes),
         "leep": leep_score(probabilities, known, classes),
         "nce": nce_score(probabilities, known, classes),

@@ -12,6 +12,7 @@ from torch import Tensor
 from pipeline.artifacts import Prepared, SplitLogits
 from pipeline.common.formats import write_tensors
 from pipeline.cotuning.folds import stratified_folds
+from pipeline.cotuning.linear_probe import cross_validated_linear_probe
 from pipeline.params import Params
 from pipeline.params.methods import BASELINE, CO_TUNING
 from pipeline.search.evidence import HeldOut
@@ -21,6 +22,7 @@ from pipeline.training.compute import Compute
 from pipeline.training.data import Data
 from pipeline.training.inference import EVALUATION_BATCH, predict_crops
 from pipeline.training.methods import SourceLabels, start_method, training_data
+from pipeline.training.probe import frozen_features
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,21 @@ class FoldTrainer:
                 logits = self._train(fold, source_weight, teach(fold), on_batch)
                 write_tensors(path, {"logits": logits})
             yield HeldOut(fold.held_out, load_file(path)["logits"], labels[fold.held_out])
+
+    def held_out_by_probe(self) -> list[HeldOut]:
+        """Of each fold what the linear probe of its kept images predicts for those held out.
+
+        The probe's strength is chosen on folds of the kept images.
+        """
+        data, backbone = self.data, self.source.backbone.to(self.compute.device)
+        features, labels = frozen_features(backbone, data.joined(), data, self.compute)
+        classes = len(self.prepared.classes)
+        found = []
+        for fold in self.folds():
+            kept, places = fold.kept, fold.held_out
+            probe = cross_validated_linear_probe(features[kept], labels[kept], classes)
+            found.append(HeldOut(places, probe.logits(features[places]), labels[places]))
+        return found
 
     def images_passed(self) -> int:
         """How many images a candidate passes in all its trainings."""

@@ -4,15 +4,33 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from pipeline.common.errors import UserError
 from pipeline.cotuning.linear_probe import fit_linear_probe
 from pipeline.cotuning.model import CoTuningModel
-from pipeline.datasets.batches import evaluation_batches
+from pipeline.datasets.batches import ImageSet, evaluation_batches
 from pipeline.training.compute import Compute
 from pipeline.training.data import Data
 from pipeline.training.fit import FitResult, Record, state_on_cpu
 from pipeline.training.inference import EVALUATION_BATCH, predict, validate
+
+
+def frozen_features(
+    backbone: nn.Module,
+    images: ImageSet,
+    data: Data,
+    compute: Compute,
+    on_batch: Callable[[int], None] = lambda images: None,
+) -> tuple[Tensor, Tensor]:
+    """Features [N, feature] of the centre crops, in evaluation mode, and labels [N].
+
+    Args:
+        backbone: on the device of compute.
+        data: says how images enter.
+    """
+    batches = evaluation_batches(images, data.preprocessing, EVALUATION_BATCH, compute.device)
+    return predict(backbone, batches, compute, on_batch)
 
 
 def start_from_probe(
@@ -32,12 +50,7 @@ def start_from_probe(
     # Here, not in predict(): weights that are moved in inference mode could not be trained.
     model.to(memory_format=torch.channels_last)
     (features, labels), held_out = (
-        predict(
-            model.backbone,
-            evaluation_batches(images, data.preprocessing, EVALUATION_BATCH, compute.device),
-            compute,
-            on_batch,
-        )
+        frozen_features(model.backbone, images, data, compute, on_batch)
         for images in (data.train, data.validation)
     )
     try:

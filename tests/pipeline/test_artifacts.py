@@ -20,7 +20,7 @@ from pipeline.common.formats import (
     write_json,
     write_tensors,
 )
-from pipeline.search.choice import Gain
+from pipeline.search.choice import Gain, Recommendation
 from pipeline.search.evidence import Difference
 
 CALIBRATION = Calibration(1.7, "target-likelihood", False, 2.5, 2.25, 0.1, 0.025)
@@ -91,7 +91,10 @@ def test_logits_come_back_split_by_split(store: Store) -> None:
 GAIN = Gain(Difference(0.1 + 0.2, 1e-17, -1 / 3, 0.5), Difference(-0.02, 0.01, -0.04, 0.0))
 
 
-@pytest.mark.parametrize("best", [Best(2.3, 1 / 3, 6, GAIN, "vanilla"), Best(2.3, 1.0)])
+FOUND = Recommendation("vanilla", "co-tuning", GAIN.accuracy)
+
+
+@pytest.mark.parametrize("best", [Best(2.3, 1 / 3, 6, {"co-tuning": GAIN}, FOUND), Best(2.3, 1.0)])
 def test_numbers_come_back_to_the_last_digit(store: Store, best: Best) -> None:
     store.save_best(best)
     assert store.load_best() == best

@@ -23,7 +23,7 @@ from pipeline.report.figures import (
 )
 from pipeline.report.metrics import bootstrap_intervals, classification_metrics
 from pipeline.report.trials_figure import tune_trials
-from pipeline.search.choice import Gain
+from pipeline.search.choice import Gain, Recommendation
 from pipeline.search.evidence import Difference
 from stages import report
 
@@ -104,7 +104,8 @@ def write_tuning(store: Store) -> None:
     write_csv(store.folder("tune") / "trials.csv", trials)
     save_figure(tune_trials(trials, 2.3), store.folder("tune") / "trials.png")
     gain = Gain(Difference(0.2, 0.05, 0.1, 0.3), Difference(0.1, 0.06, -0.02, 0.22))
-    store.save_best(Best(2.3, 1.0, 3, gain, "co-tuning"))
+    found = Recommendation("co-tuning", "vanilla", gain.log_likelihood)
+    store.save_best(Best(2.3, 1.0, 3, {"co-tuning": gain}, found))
 
 
 def write_relationship(store: Store) -> None:

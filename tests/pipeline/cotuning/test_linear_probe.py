@@ -11,7 +11,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from pipeline.cotuning.linear_probe import STRENGTHS, LinearProbe, fit_linear_probe
+from pipeline.cotuning.folds import stratified_folds
+from pipeline.cotuning.linear_probe import (
+    STRENGTHS,
+    LinearProbe,
+    cross_validated_linear_probe,
+    fit_linear_probe,
+)
 
 
 def problem(classes: int, seed: int = 0, noise: float = 1.5) -> tuple[Tensor, Tensor]:
@@ -37,8 +43,8 @@ def test_its_probabilities_are_those_of_scikit_learns_pipeline(classes: int) -> 
     found = torch.softmax(features @ probe.weight.T + probe.bias, dim=1)
     assert probe.weight.shape == (classes, 6)
     np.testing.assert_allclose(found, whole.predict_proba(features.double().numpy()), atol=1e-4)
-    right = (found[half:].argmax(dim=1) == labels[half:]).double().mean()
-    assert probe.validation_accuracy == pytest.approx(float(right))
+    expected = torch.log_softmax(probe.logits(features), dim=1).exp().float()
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 def test_the_strength_is_the_one_of_the_lowest_validation_nll() -> None:
@@ -53,6 +59,30 @@ def test_the_strength_is_the_one_of_the_lowest_validation_nll() -> None:
     best = min(losses, key=losses.__getitem__)
     assert fitted(features, labels, 4).inverse_regularization == best
     assert best not in (STRENGTHS[0], STRENGTHS[-1])
+
+
+def test_by_folds_it_is_the_fit_to_all_samples_of_the_strength_that_folds_choose() -> None:
+    features, labels = problem(4, noise=3.0)
+    x, y = features.double().numpy(), labels.numpy()
+    losses = dict.fromkeys(STRENGTHS, 0.0)
+    for kept, held_out in stratified_folds(labels, 5):
+        for strength in STRENGTHS:
+            regression = LogisticRegression(C=strength, max_iter=1000)
+            whole = make_pipeline(StandardScaler(), regression).fit(x[kept], y[kept])
+            predicted = whole.predict_proba(x[held_out])
+            losses[strength] += log_loss(y[held_out], predicted, labels=range(4), normalize=False)
+    best = min(losses, key=losses.__getitem__)
+    probe = cross_validated_linear_probe(features, labels, 4)
+    assert probe.inverse_regularization == best
+    whole = make_pipeline(StandardScaler(), LogisticRegression(C=best, max_iter=1000)).fit(x, y)
+    found = torch.softmax(probe.logits(features), dim=1)
+    np.testing.assert_allclose(found, whole.predict_proba(x), atol=1e-4)
+
+
+def test_by_folds_one_sample_a_class_is_enough() -> None:
+    features, labels = problem(3)
+    probe = cross_validated_linear_probe(features[:3], labels[:3], 3)
+    assert torch.equal(probe.logits(features[:3]).argmax(dim=1), labels[:3])
 
 
 @given(st.floats(0.01, 100), st.floats(-50, 50))

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.search.choice import Candidate, beats_vanilla, choose, gain
+from pipeline.search.choice import Candidate, choose, gain, recommend
 from pipeline.search.evidence import Evidence, difference
 
 NOISE = np.random.default_rng(0).normal(0, 0.3, (9, 60))
@@ -48,9 +48,19 @@ def test_what_is_chosen_is_never_clearly_worse_than_another(
     assert found.mean <= found.standard_error
 
 
-@pytest.mark.parametrize(("loss", "beats"), [(0.9, True), (1.1, False)])
-def test_a_gain_is_positive_where_the_candidate_is_better(loss: float, beats: bool) -> None:
-    vanilla = candidate(0, 0.0, 1.0)
-    found = gain(vanilla, candidate(1, 2.3, loss))
+@pytest.mark.parametrize("loss", [0.9, 1.1])
+def test_a_gain_is_positive_where_the_candidate_is_better(loss: float) -> None:
+    found = gain(candidate(0, 0.0, 1.0).evidence, candidate(1, 2.3, loss).evidence)
     assert found.log_likelihood.mean == pytest.approx(1.0 - loss)
-    assert beats_vanilla(found) is beats
+
+
+def test_the_method_of_the_highest_likelihood_is_recommended_with_its_lead_over_the_next() -> None:
+    losses = {"vanilla": 1.0, "co-tuning": 0.8, "linear-probe": 1.2}
+    methods = {
+        name: candidate(number, 0.0, loss).evidence
+        for number, (name, loss) in enumerate(losses.items())
+    }
+    found = recommend(methods)
+    assert (found.method, found.runner_up) == ("co-tuning", "vanilla")
+    assert found.lead == difference(methods["co-tuning"].losses, methods["vanilla"].losses)
+    assert found.lead.mean == pytest.approx(0.2)
