@@ -8,7 +8,7 @@ SIDE_BY_SIDE = dvc stage list --name-only | grep '^fine-tune@' \
   | env $(if $(filter 1,$(JOBS)),,OMP_NUM_THREADS=1) xargs -P $(JOBS) -n 1 dvc repro --single-item --quiet
 FASHION_MNIST := data/raw/FashionMNIST/raw
 
-.PHONY: help repro claims photographs known-relationship gain-against-knowledge test test-fast data fashion-mnist drawings clean
+.PHONY: help repro claims photographs known-relationship gain-against-knowledge browser test test-fast data fashion-mnist drawings clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -52,6 +52,10 @@ known-relationship: $(VENV)/installed fashion-mnist ## Make the control whose an
 gain-against-knowledge: $(VENV)/installed data fashion-mnist drawings ## Make all studies, and hold gain against knowledge: 4 hours
 	cd experiments && dvc repro gain-against-knowledge
 	@printf '\n%s\n' 'The picture:    experiments/gain-against-knowledge/data/gain-against-knowledge/gain.png'
+
+browser: ## Install the browser in which a test looks at the report's page: as root, on Debian
+	command -v chromium > /dev/null || { apt-get update --quiet --quiet && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install --yes --quiet --quiet --no-install-recommends -o DPkg::Lock::Timeout=300 chromium; }
 
 test: $(VENV)/installed ## Run linters, the type checker and all tests
 	ruff check

@@ -2,10 +2,9 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 
@@ -16,11 +15,13 @@ from pipeline.common.formats import read_json, write_csv
 from pipeline.common.project import project_root
 from pipeline.datasets.sizes import Sizes
 from pipeline.params import Params
-from pipeline.params.methods import BASELINE, CO_TUNING
+from pipeline.params.methods import CO_TUNING
 from pipeline.report.class_gain_figure import class_gain_panels
-from pipeline.report.class_gains import class_gains
+from pipeline.report.comparisons import Predictions, gains_of_classes, to_baseline
 from pipeline.report.figures import method_comparison, save_figure, training_curves
 from pipeline.report.metrics import bootstrap_intervals, mean_metrics
+from pipeline.report.page import Exhibits, render_page
+from pipeline.report.page_images import disputed_images
 from pipeline.report.paired import (
     PairedDifference,
     comparison_table,
@@ -34,8 +35,7 @@ from pipeline.tracking.runs import StageRun, stage_run
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-Predictions = Mapping[str, list[pd.DataFrame]]  # by method, of each sample
+DISPUTED_IMAGES = 24  # on the page
 
 
 def run(params: Params) -> None:
@@ -58,9 +58,14 @@ def run(params: Params) -> None:
         write_csv(folder / "comparison.csv", table)
         with write_aside(folder / "report.md") as aside:
             aside.write_text(render_report(results), encoding="utf-8")
+        with write_aside(folder / "report.html") as aside:
+            aside.write_text(render_page(results, load_exhibits(store, params)), encoding="utf-8")
         if difference := results.differences.get(CO_TUNING):
             _announce(difference, run)
-        log.info("The report is %s", (folder / "report.md").relative_to(store.root))
+        log.info(
+            "The report is %s, and as a page %s",
+            *((folder / name).relative_to(store.root) for name in ("report.md", "report.html")),
+        )
 
 
 def copy_pictures(store: Store, params: Params, folder: Path) -> set[str]:
@@ -152,6 +157,20 @@ def load_predictions(store: Store, params: Params, method: str) -> list[pd.DataF
     return tables
 
 
+def load_exhibits(store: Store, params: Params) -> Exhibits:
+    """What the page shows beyond the results, of the first sample."""
+    prepared = store.load_prepared()
+    predictions = {
+        method: pd.read_csv(store.require("evaluate", method, "predictions.csv"))
+        for method in params.fine_tune.methods
+    }
+    return Exhibits(
+        store.load_relationship().matrix.numpy(),
+        store.load_categories(),
+        disputed_images(predictions, prepared.classes, prepared.images, DISPUTED_IMAGES),
+    )
+
+
 def load_metrics(
     store: Store, params: Params, method: str, predictions: Predictions
 ) -> dict[str, Any]:
@@ -172,38 +191,6 @@ def load_metrics(
     }
 
 
-def to_baseline(predictions: Predictions, compare: Callable[..., T]) -> dict[str, T]:
-    """What compare(vanilla's, the method's predictions) gives, of every method but vanilla; nothing
-    where vanilla is not among the methods.
-    """
-    if BASELINE not in predictions:
-        return {}
-    return {
-        method: compare(predictions[BASELINE], tables)
-        for method, tables in predictions.items()
-        if method != BASELINE
-    }
-
-
-def gains_of_classes(
-    predictions: Predictions,
-    classes: list[str],
-    diagnostics: Mapping[str, Any],
-    params: Params,
-) -> pd.DataFrame:
-    """Of co-tuning over vanilla on the first sample; empty where one of them is missing."""
-    if not {BASELINE, CO_TUNING} <= predictions.keys():
-        return pd.DataFrame()
-    return class_gains(
-        predictions[BASELINE][0],
-        predictions[CO_TUNING][0],
-        classes,
-        diagnostics,
-        params.report.bootstrap_resamples,
-        params.seed,
-    )
-
-
 def _samples(store: Store, params: Params) -> list[Store]:
     return [Store(store.root, seed) for seed in params.fine_tune.seeds]
 
@@ -215,6 +202,7 @@ def _inputs(store: Store, params: Params) -> list[Path]:
         store.require("calibrate", "calibration.json"),
         store.require("tune", "best.json"),
         store.require("fit-relationship", "diagnostics.json"),
+        store.require("fit-relationship", "relationship.safetensors"),
         *(store.require("fine-tune", method, "history.csv") for method in methods),
         *(store.require("evaluate", method, "source_head.json") for method in methods),
         *(

@@ -1,13 +1,17 @@
 """How good the methods are and whether they differ: metrics, comparison, figures, and the
-report's text.
+report, as text and as a page.
 """
 
 __all__ = [
     "class_gain_figure",
     "class_gains",
+    "comparisons",
     "figures",
     "markdown",
     "metrics",
+    "page",
+    "page_charts",
+    "page_images",
     "paired",
     "ranking_figure",
     "results",

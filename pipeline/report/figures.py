@@ -75,7 +75,7 @@ def relationship_heat_map(
     Each class brings its five most probable categories, or fewer where they would be too many
     columns together; columns follow the order of the rows.
     """
-    columns = _top_columns(relationship)
+    columns = top_columns(relationship)
     height, width = min(0.22 * len(classes) + 0.6, 11.0), min(0.22 * len(columns) + 1.6, 11.0)
     title = "Relationship: p(source category | target class)"
     size = width + 2.6, height + 2.4
@@ -187,7 +187,7 @@ def method_colours(methods: Iterable[str]) -> dict[str, str]:
     return METHOD_COLOURS | dict(zip(others, cycle(FURTHER_COLOURS), strict=False))
 
 
-def _top_columns(relationship: np.ndarray) -> list[int]:
+def top_columns(relationship: np.ndarray) -> list[int]:
     order = np.argsort(-relationship, axis=1, kind="stable")
     for top in range(min(TOP_PER_CLASS, relationship.shape[1]), 0, -1):
         columns = list(dict.fromkeys(order[:, :top].ravel().tolist()))

@@ -23,8 +23,8 @@ CALIBRATION_METHODS = {
 def render_report(results: Results) -> str:
     """The whole report in Markdown; the answer comes first."""
     sections = (
-        *(answer, _methods, _tuning, _calibration, _relationship),
-        *(seeing_why, _training, _making),
+        *(answer, _methods, tuning, calibration, _relationship),
+        *(seeing_why, training, making),
     )
     parts = (part for section in sections for part in section(results))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -46,10 +46,11 @@ def _methods(results: Results) -> Iterable[str]:
     yield results.picture("comparison.png", "Test accuracy of each method")
     for method in results.metrics:
         yield results.picture(f"confusion-matrix-{method}.png", f"Confusions of {method}")
-    yield from _likelihood(results)
+    yield from likelihood(results)
 
 
-def _likelihood(results: Results) -> Iterable[str]:
+def likelihood(results: Results) -> Iterable[str]:
+    """NLL and ECE of each method, as it is and at its own temperature."""
     yield "### How sure of themselves, and how rightly"
     kinds = [f"{prefix}{name}" for prefix in ("", CALIBRATED) for name in ("nll", "ece")]
     rows = []
@@ -71,7 +72,8 @@ def _likelihood(results: Results) -> Iterable[str]:
     )
 
 
-def _tuning(results: Results) -> Iterable[str]:
+def tuning(results: Results) -> Iterable[str]:
+    """What the search chose, and what it tried."""
     yield "## Tuning"
     best, trials = results.best, results.trials
     chosen = f"source weight {best.source_weight:.3g}, temperature {results.temperature:.3g}"
@@ -106,7 +108,8 @@ def _candidate(trial: Any) -> list[str]:
     return [weight, f"{trial.temperature:.3g}", nll, accuracy, gain]
 
 
-def _calibration(results: Results) -> Iterable[str]:
+def calibration(results: Results) -> Iterable[str]:
+    """The source model's temperature, and what it was found to be worth."""
     yield "## Calibration of the source model"
     found = results.calibration
     reason = f"method `{found.method}`: {CALIBRATION_METHODS[found.method]}"
@@ -145,10 +148,11 @@ def _relationship(results: Results) -> Iterable[str]:
         top = "; ".join(f"{category} {share:.1%}" for category, share in pairs)
         rows.append([str(name), top, f"{entropy[str(name)]:.2f}"])
     yield table(["Class", "Top source categories", "Entropy (nats)"], rows)
-    yield from _diagnostics(results.diagnostics, len(results.classes))
+    yield from diagnostics(results.diagnostics, len(results.classes))
 
 
-def _diagnostics(found: Mapping[str, Any], classes: int) -> Iterable[str]:
+def diagnostics(found: Mapping[str, Any], classes: int) -> Iterable[str]:
+    """Warnings and scores of the relationship, found by fit-relationship."""
     yield "## Diagnostics"
     warnings = [f"> **Warning:** {escape(warning)}." for warning in found["warnings"]]
     yield from warnings or ["No warning."]
@@ -177,7 +181,8 @@ def _knowledge(found: Mapping[str, Any] | None) -> Iterable[list[str]]:
     yield ["Knowledge of R", f"{found['nats']:+.3f}", meaning]
 
 
-def _training(results: Results) -> Iterable[str]:
+def training(results: Results) -> Iterable[str]:
+    """The epoch that was kept of each method."""
     yield "## Training"
     rows = []
     for method, history in results.histories.items():
@@ -188,7 +193,8 @@ def _training(results: Results) -> Iterable[str]:
     yield results.picture("training.png", "Validation NLL and accuracy by epoch")
 
 
-def _making(results: Results) -> Iterable[str]:
+def making(results: Results) -> Iterable[str]:
+    """Seeds, source model, data and training."""
     params, sizes = results.params, results.sizes
     source, data, training = params.source_model, params.prepare_data, params.fine_tune
     yield "## How it was made"

@@ -21,7 +21,7 @@ def seeing_why(results: Results) -> Iterable[str]:
         yield f"On the sample of seed {results.params.sample}."
     if not results.gains.empty:
         yield from _classes(results)
-    yield from _source_head(results)
+    yield from source_head(results)
 
 
 def _classes(results: Results) -> Iterable[str]:
@@ -77,7 +77,8 @@ def _correlations(gains: pd.DataFrame) -> str:
     )
 
 
-def _source_head(results: Results) -> Iterable[str]:
+def source_head(results: Results) -> Iterable[str]:
+    """How far the source heads are from R, where co-tuning is among the methods."""
     heads = results.source_heads
     found = heads["co-tuning"]
     before, after, uniform = (found[name]["mean"] for name in ("before", "after", "uniform"))
