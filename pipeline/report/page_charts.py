@@ -104,45 +104,39 @@ def relationship_map(
     Of more cells than DRAWN_CELLS only the most probable ones are drawn.
     """
     columns = top_columns(relationship)
-    shown = relationship[:, columns]
-    rows, places = np.nonzero(shown >= least_drawn(shown))
-    probability = shown[rows, places].round(5)
-    cells = pd.DataFrame({"row": rows, "column": places, "Probability": probability})
-    cells["Class"] = [classes[row] for row in rows.tolist()]
-    cells["Category"] = [categories[columns[place]] for place in places.tolist()]
-    scale = alt.Scale(type="sqrt", domain=[0, float(shown.max())], range=[0.04, 1])
-    swatches: Spec = {
-        "symbolType": "square",
-        "symbolFillColor": "var(--accent)",
-        "symbolStrokeWidth": 0,
-    }
-    legend = alt.Legend(title="probability", format=".2~p", orient="top", tickCount=5, **swatches)
+    shown = relationship[:, columns].astype(float)
+    drawn = np.argsort(-shown, axis=None, kind="stable")[:DRAWN_CELLS]
+    row, column = np.unravel_index(drawn, shown.shape)
+    probability = shown[row, column].round(5)
+    cells = pd.DataFrame({"row": row, "column": column, "Probability": probability})
+    # The page has every name once, not in every cell.
+    names = {"classes": list(classes), "categories": [categories[place] for place in columns]}
     upright: Spec = {"labelAngle": -60, "labelAlign": "right", "labelBaseline": "middle"}
-    names = {
-        "classes": list(classes),
-        "categories": [categories[column].partition(",")[0] for column in columns],
-    }
     chart = (
         alt.Chart(cells, width={"step": COLUMN}, height={"step": ROW})
+        .transform_calculate(Class="classes[datum.row]", Category="categories[datum.column]")
         .mark_rect(color="var(--accent)", aria=False, cornerRadius=2, stroke=None)
         .encode(
-            x=alt.X("column:O", axis=_named_axis("categories", "source category", **upright)),
-            y=alt.Y("row:O", axis=_named_axis("classes", None)),
-            opacity=alt.Opacity("Probability:Q", scale=scale, legend=legend),
-            tooltip=[
-                *("Class:N", "Category:N"),
-                alt.Tooltip("Probability:Q", format=".2~%"),
-            ],
+            x=alt.X(
+                "column:O",
+                scale=alt.Scale(domain=list(range(len(columns)))),
+                axis=alt.Axis(
+                    title="source category",
+                    labelExpr="split(categories[datum.value], ',')[0]",
+                    **upright,
+                ),
+            ),
+            y=alt.Y(
+                "row:O",
+                scale=alt.Scale(domain=list(range(len(classes)))),
+                axis=alt.Axis(title=None, labelExpr="classes[datum.value]"),
+            ),
+            opacity=_shade(float(shown.max())),
+            tooltip=["Class:N", "Category:N", alt.Tooltip("Probability:Q", format=".2~%")],
         )
     )
     spec = _styled(chart, "Probability of source categories given each target class")
     return spec | {"params": [{"name": name, "value": value} for name, value in names.items()]}
-
-
-def least_drawn(shown: np.ndarray) -> float:
-    """The least probability [target, column] that the map draws."""
-    place = max(shown.size - DRAWN_CELLS, 0)
-    return float(np.partition(shown, place, axis=None)[place])
 
 
 def still(spec: Spec) -> str:
@@ -172,9 +166,19 @@ def _sign_colours(values: np.ndarray) -> np.ndarray:
     return np.where(values == 0, "var(--soft)", gain_or_loss)
 
 
-def _named_axis(names: str, title: str | None, **options: Any) -> alt.Axis:
-    """An axis of places in a list that the chart has as a parameter."""
-    return alt.Axis(title=title, labelExpr=f"{names}[datum.value]", **options)
+def _shade(most: float) -> alt.Opacity:
+    """By the root of a probability, up to the largest one."""
+    swatches: Spec = {"symbolType": "square", "symbolFillColor": "var(--accent)"}
+    legend = alt.Legend(
+        title="probability",
+        format=".2~p",
+        orient="top",
+        tickCount=5,
+        symbolStrokeWidth=0,
+        **swatches,
+    )
+    scale = alt.Scale(type="sqrt", domain=[0, most], range=[0.04, 1])
+    return alt.Opacity("Probability:Q", scale=scale, legend=legend)
 
 
 def _wide(chart: alt.LayerChart, rows: int, description: str) -> Spec:

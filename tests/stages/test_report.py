@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from mlflow import MlflowClient
 
 from pipeline.artifacts import Best, Calibration, Store
 from pipeline.common.errors import UserError
@@ -39,6 +41,8 @@ def write_project(root: Path, methods: dict[str, float]) -> Store:
     labels = np.arange(len(splits)) % len(CLASSES)
     manifest = pd.DataFrame({"row": range(len(splits)), "split": splits, "label": labels})
     store.save_manifest(manifest.assign(path="x.png"), CLASSES, [])
+    images = rng.integers(0, 256, (len(splits), 16, 16, 3), dtype=np.uint8)
+    np.save(store.path("prepare-data", "images.npy"), images)
     for method, accuracy in methods.items():
         write_evaluation(store, method, manifest[manifest["split"] == "test"], accuracy)
         epochs = np.arange(1, 6)
@@ -48,6 +52,7 @@ def write_project(root: Path, methods: dict[str, float]) -> Store:
         write_csv(store.folder("fine-tune", method) / "history.csv", pd.DataFrame(history))
     sizes = {"network_input": 112, "stored": 128, "published": 224}
     write_json(store.path("extract-logits", "sizes.json"), sizes)
+    write_json(store.path("extract-logits", "categories.json"), list("vwxyz"))
     store.save_calibration(Calibration(8.0, "target-likelihood", True, 1.2, 1.1, 0.2, 0.1))
     curve = bin_confidences(rng.random(100), (rng.random(100) < 0.5).astype(float))
     save_figure(reliability_diagram(curve, curve), store.folder("calibrate") / "reliability.png")
@@ -114,6 +119,7 @@ def write_relationship(store: Store) -> None:
     save_figure(
         relationship_heat_map(relationship, CLASSES, list("vwxyz")), folder / "relationship.png"
     )
+    store.save_relationship(torch.from_numpy(relationship), 8.0, 2.3)
     top = [(name, 1, source, 0.84) for name, source in zip(CLASSES, "vwx", strict=True)]
     columns = ["class", "rank", "category", "probability"]
     write_csv(folder / "top_categories.csv", pd.DataFrame(top, columns=columns))
@@ -181,6 +187,19 @@ def test_the_run_is_tracked_with_its_inputs(finished: Path) -> None:
     recorded = json.loads((finished / "data" / "report" / "run.json").read_text())
     assert (finished / "mlflow.db").exists()
     assert recorded["experiment"] == "co-tuning"
+    artifacts = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}").list_artifacts(
+        recorded["run_id"]
+    )
+    assert {"report.md", "report.html"} <= {artifact.path for artifact in artifacts}
+
+
+def test_the_page_shows_the_disputed_images_of_the_test_split(finished: Path) -> None:
+    text = (finished / "data" / "report" / "report.html").read_text()
+    found = report.load_exhibits(Store(finished), Params()).disputed
+    assert len(found) == report.DISPUTED_IMAGES
+    assert all(image.nearest == "co-tuning" for image in found)
+    assert all(text.count(f'src="{image.picture}"') == 1 for image in found)
+    assert "co-tuning comes nearest to the truth" in text
 
 
 def test_one_method_alone_gives_a_report_without_a_comparison(finished: Path) -> None:
