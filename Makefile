@@ -33,7 +33,7 @@ repro: $(VENV)/installed data ## Run the whole pipeline: data, stages, report
 	dvc repro $$(dvc stage list --name-only | grep '^fit-relationship@')
 	$(SIDE_BY_SIDE)
 	dvc repro
-	@printf '\n%s\n' 'The report:     data/report/report.md' \
+	@printf '\n%s\n' 'The report:     data/report/report.md; as a page, for a browser: data/report/report.html' \
 	  'Compare runs:   $(VENV)/bin/mlflow ui   then open http://127.0.0.1:5000, Model training, co-tuning' \
 	  'Metrics:        $(VENV)/bin/dvc metrics show'
 

@@ -18,3 +18,4 @@ for method in ("vanilla", "co-tuning"):
 report = (DATA / "report/report.md").read_text()
 assert report.startswith("# Did Co-Tuning help?"), report[:80]
 assert (DATA / "report/comparison.png").stat().st_size > 10_000
+assert 500_000 < (DATA / "report/report.html").stat().st_size < 3_000_000

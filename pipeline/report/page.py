@@ -12,6 +12,7 @@ from markupsafe import Markup
 from pipeline.params.methods import CO_TUNING
 from pipeline.report.markdown import points
 from pipeline.report.page_charts import (
+    LISTED_CLASSES,
     Spec,
     accuracy_chart,
     gain_chart,
@@ -28,7 +29,7 @@ from pipeline.report.text_answer import answer
 from pipeline.report.text_seeing_why import source_head
 
 ENVIRONMENT = Environment(
-    loader=PackageLoader("pipeline.report", "page_template"),
+    loader=PackageLoader("pipeline.report", "page-template"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -77,6 +78,7 @@ def render_page(results: Results, exhibits: Exhibits) -> str:
         points=points,
         colours=method_colours(list(results.metrics)),
         charts=charts(results, exhibits),
+        listed=LISTED_CLASSES,
         likelihood=folded(likelihood(results)),
         source_head=folded(source_head(results)) if CO_TUNING in results.source_heads else None,
         diagnostics=folded(diagnosed),

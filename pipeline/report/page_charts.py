@@ -115,11 +115,11 @@ def relationship_map(
     chart = (
         alt.Chart(cells, width={"step": COLUMN}, height={"step": ROW})
         .transform_calculate(Class="classes[datum.row]", Category="categories[datum.column]")
-        .mark_rect(color="var(--accent)", aria=False, cornerRadius=2, stroke=None)
+        .mark_rect(color="var(--accent)", aria=False)
         .encode(
             x=alt.X(
                 "column:O",
-                scale=alt.Scale(domain=list(range(len(columns)))),
+                scale=_places(len(columns)),
                 axis=alt.Axis(
                     title="source category",
                     labelExpr="split(categories[datum.value], ',')[0]",
@@ -128,7 +128,7 @@ def relationship_map(
             ),
             y=alt.Y(
                 "row:O",
-                scale=alt.Scale(domain=list(range(len(classes)))),
+                scale=_places(len(classes)),
                 axis=alt.Axis(title=None, labelExpr="classes[datum.value]"),
             ),
             opacity=_shade(float(shown.max())),
@@ -164,6 +164,11 @@ def method_colours(methods: Sequence[str]) -> dict[str, str]:
 def _sign_colours(values: np.ndarray) -> np.ndarray:
     gain_or_loss = np.where(values > 0, "var(--better)", "var(--worse)")
     return np.where(values == 0, "var(--soft)", gain_or_loss)
+
+
+def _places(count: int) -> alt.Scale:
+    """Of all rows or columns, also of those that are empty."""
+    return alt.Scale(domain=list(range(count)), paddingInner=0.06)
 
 
 def _shade(most: float) -> alt.Opacity:

@@ -98,6 +98,7 @@ def test_a_page_of_many_classes_and_categories_stays_small() -> None:
     text = render_page(found, page_exhibits(found, source=1000))
     assert len(text.encode()) < LARGEST
     assert "class 199" in text
+    assert "Only the 30 classes that gain most and the 30 that gain least." in text
 
 
 def test_the_map_draws_the_most_probable_cells() -> None:
