@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -39,6 +39,12 @@ Method = Annotated[
     typer.Option(
         help="vanilla, co-tuning, a peer such as l2-sp, or several joined as in co-tuning+bss.",
         show_default=False,
+    ),
+]
+ChosenMethod = Annotated[
+    str | None,
+    typer.Option(
+        help="One of the fine-tuned; without it the one that tune recommends.", show_default=False
     ),
 ]
 Seed = Annotated[
@@ -204,6 +210,26 @@ def rank_sources(
 ) -> None:
     """Rank source models for the prepared images, by one pass of each."""
     run_stage("rank_sources", override, overlay, models=models or (), listed=listed, write=write)
+
+
+@app.command()
+def predict(
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE|DIR...", show_default=False, help="To classify.")
+    ],
+    method: ChosenMethod = None,
+    seed: Seed = None,
+    form: Annotated[
+        Literal["table", "csv", "json"], typer.Option("--format", help="json: a line an image.")
+    ] = "table",
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="To write to.", show_default=False)
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Classes that are listed of each image.")] = 5,
+) -> None:
+    """Classify images by a fine-tuned model, with calibrated probabilities."""
+    options = {"images": images, "method": method, "form": form, "output": output, "top": top}
+    run_stage("predict", None, None, seed=seed, **options)
 
 
 @app.command()

@@ -27,7 +27,7 @@ def run_stage(
         values = params.load(project_root() / "params.yaml", overrides or [], overlay)
         if "seed" in options:
             values = values.of_sample(options.pop("seed"))
-        if "method" in options:
+        if options.get("method"):
             params.check_method(str(options["method"]))
         if module not in OVER_PROCESSES:
             if process_count() > 1:

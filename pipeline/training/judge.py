@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.artifacts import Prepared
 from pipeline.cotuning.calibration import TemperatureFit, fit_temperature
@@ -47,10 +48,7 @@ def judge(
     compute: Compute,
     on_batch: Callable[[int], None] = lambda images: None,
 ) -> Judgement:
-    """Predict the validation and the test images; the former give the temperature.
-
-    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
-    """
+    """Predict the validation and the test images; the former give the temperature."""
     validation, test = (
         # The mean ranks as the sum does, and is as sure of itself as a single crop.
         predict_crops(
@@ -60,6 +58,13 @@ def judge(
         / section.crops
         for split in ("validation", "test")
     )
-    labels = torch.from_numpy(prepared.split("validation").labels)
-    own = fit_temperature(validation, labels, TEMPERATURE_BOUNDS)
+    own = own_temperature(validation, prepared.split("validation").labels)
     return Judgement(predictions_table(test, prepared.samples("test"), own.temperature), own)
+
+
+def own_temperature(logits: Tensor, labels: np.ndarray) -> TemperatureFit:
+    """The one in [1/8, 8] that suits a network's logits [N, classes] for validation images best.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
+    """
+    return fit_temperature(logits, torch.from_numpy(labels), TEMPERATURE_BOUNDS)

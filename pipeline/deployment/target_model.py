@@ -1,0 +1,142 @@
+"""A fine-tuned model with all that it needs to classify an image."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.artifacts import Store
+from pipeline.common.errors import UserError
+from pipeline.common.formats import read_json
+from pipeline.cotuning.model import CoTuningModel
+from pipeline.datasets.batches import ImageSet, Preprocessing
+from pipeline.params import Params
+from pipeline.params.methods import BASELINE
+from pipeline.sources.models import load_source_model
+from pipeline.sources.source_model import SourceModel
+from pipeline.training.compute import Compute, resolve_compute
+from pipeline.training.inference import predict_crops
+from pipeline.training.judge import own_temperature
+from pipeline.training.methods import new_model
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class TargetModel:
+    """A fine-tuned model at work.
+
+    Attributes:
+        method: that it was fine-tuned by.
+        model: with the weights of fine-tuning, in evaluation mode, on the device of compute.
+        classes: names of the target classes, in the order of the target logits.
+        source: the model that it was fine-tuned from, with its own weights.
+        stored_size: side in pixels of the square that an image is resized to first.
+        temperature: the model's own, > 0; probabilities are softmax(target logits / temperature).
+    """
+
+    method: str
+    model: CoTuningModel
+    classes: tuple[str, ...]
+    source: SourceModel
+    stored_size: int
+    temperature: float
+    compute: Compute
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """From a square to what enters the network."""
+        return self.source.preprocessing
+
+    @property
+    def network(self) -> nn.Sequential:
+        """Network input to target logits."""
+        return self.model.deploy()
+
+    def probabilities(self, squares: np.ndarray) -> Tensor:
+        """Calibrated probabilities [N, classes] in float32 of images, on the CPU.
+
+        Args:
+            squares: uint8 [N, stored_size, stored_size, 3].
+        """
+        return self._softmax(self.network, squares, self.temperature)
+
+    def source_probabilities(self, squares: np.ndarray) -> Tensor:
+        """What the kept source head sees now: [N, source categories] in float32, on the CPU.
+
+        Args:
+            squares: as of probabilities.
+        """
+        return self._softmax(self.model.source_network(), squares, 1.0)
+
+    def _softmax(self, network: nn.Module, squares: np.ndarray, temperature: float) -> Tensor:
+        places = np.arange(len(squares))
+        images = ImageSet(squares, places, np.zeros_like(places))
+        logits = predict_crops(network, images, self.preprocessing, 1, BATCH, self.compute)
+        return torch.softmax(logits / temperature, dim=1)
+
+
+def load_target_model(store: Store, params: Params, method: str) -> TargetModel:
+    """Put a fine-tuned model together from the artifacts of its stages.
+
+    Its temperature is the one that evaluate fitted, on the validation images, where it judged
+    centre crops; otherwise it is fitted here in the same way.
+
+    Raises:
+        UserError: an artifact is missing, or does not fit the source model of params.yaml.
+    """
+    state = store.load_model_state(method)
+    classes = tuple(store.load_classes())
+    sizes = read_json(store.require("extract-logits", "sizes.json"))
+    source = load_source_model(**params.source_model.model_dump())
+    compute = resolve_compute(params.compute.device, params.compute.precision)
+    model = new_model(source, len(classes), params.sample_seed)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError:
+        path = store.path("fine-tune", method, "model.safetensors").relative_to(store.root)
+        raise UserError(
+            f"{path} is no model of {len(classes)} classes on {params.source_model.name}; make it "
+            f"again with `cot stage fine-tune --method {method}`, or everything with `dvc repro`"
+        ) from None
+    model.to(compute.device).eval()
+    temperature = _temperature(store, params, method, model, source, compute)
+    return TargetModel(method, model, classes, source, sizes["stored"], temperature, compute)
+
+
+def trained_method(store: Store, params: Params, method: str | None) -> str:
+    """The method to take: the given one, else what tune recommends, else the first trained.
+
+    Raises:
+        UserError: no method was fine-tuned, or the given one was not.
+    """
+    if method is not None:
+        store.require("fine-tune", method, "model.safetensors")
+        return method
+    trained = [
+        name
+        for name in params.fine_tune.methods
+        if store.path("fine-tune", name, "model.safetensors").exists()
+    ]
+    if not trained:
+        store.require("fine-tune", params.fine_tune.methods[0], "model.safetensors")
+    found = store.load_best().recommendation
+    preferred = [found.method, found.runner_up, BASELINE] if found else [BASELINE]
+    return next((name for name in preferred if name in trained), trained[0])
+
+
+def _temperature(
+    store: Store,
+    params: Params,
+    method: str,
+    model: CoTuningModel,
+    source: SourceModel,
+    compute: Compute,
+) -> float:
+    path = store.path("evaluate", method, "metrics.json")
+    if params.evaluate.crops == 1 and path.exists():
+        return float(read_json(path)["own_temperature"])
+    validation = store.load_prepared().split("validation")
+    logits = predict_crops(model.deploy(), validation, source.preprocessing, 1, BATCH, compute)
+    return own_temperature(logits, validation.labels).temperature
