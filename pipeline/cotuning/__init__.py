@@ -9,15 +9,15 @@ All that a training loop of one's own needs:
     loss = co_tuning_loss(outputs.target_logits, outputs.source_logits, labels, relationship)
 """
 
-from pipeline.cotuning.calibration import (
+from .calibration import (
     expected_calibration_error,
     fit_target_likelihood_temperature,
     fit_temperature,
     reliability_curve,
 )
-from pipeline.cotuning.losses import co_tuning_loss, translated_cross_entropy
-from pipeline.cotuning.model import CoTuningModel
-from pipeline.cotuning.relationship import fit_relationship
+from .losses import co_tuning_loss, translated_cross_entropy
+from .model import CoTuningModel
+from .relationship import fit_relationship
 
 __all__ = [
     "CoTuningModel",

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pipeline.cotuning.model import CoTuningModel, Outputs
-from pipeline.cotuning.objectives import Batch, Part
+from .model import CoTuningModel, Outputs
+from .objectives import Batch, Part
 
 
 def categorical_contrastive_loss(

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import brentq, minimize_scalar
 from torch import Tensor
 
-from pipeline.cotuning.diagnostics import leep_conditional, leep_log_predictor
+from .diagnostics import leep_conditional, leep_log_predictor
 
 TARGET_LIKELIHOOD_BOUNDS = (1 / 8, 8.0)
 GRID_POINTS = 25

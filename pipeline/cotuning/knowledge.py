@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pipeline.cotuning.folds import require_held_out, stratified_folds
-from pipeline.cotuning.relationship import Direction, direct_relationship
-from pipeline.cotuning.reverse import fit_reverse_classifier_by_likelihood, relearned
+from .folds import require_held_out, stratified_folds
+from .relationship import Direction, direct_relationship
+from .reverse import fit_reverse_classifier_by_likelihood, relearned
 
 SMOOTHING = 0.001  # of uniform, in every row; a category of probability 0 would cost infinitely
 

@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from pipeline.cotuning.folds import can_be_held_out, stratified_folds
-from pipeline.cotuning.reverse import one_row_a_class, require_every_class
+from .folds import can_be_held_out, stratified_folds
+from .reverse import one_row_a_class, require_every_class
 
 STRENGTHS = (10.0, 1.0, 0.1, 0.01, 0.001, 0.0001)  # C, from the weakest regularization
 ITERATIONS = 1000

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from pipeline.cotuning.losses import translated_cross_entropy
-from pipeline.cotuning.model import CoTuningModel, Outputs
+from .losses import translated_cross_entropy
+from .model import CoTuningModel, Outputs
 
 
 class Batch(NamedTuple):

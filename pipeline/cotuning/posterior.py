@@ -4,7 +4,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.cotuning.knowledge import smoothed
+from .knowledge import smoothed
 
 
 def posterior_labels(

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pipeline.cotuning.bi_tuning import bi_tuning
-from pipeline.cotuning.model import CoTuningModel, Outputs
-from pipeline.cotuning.objectives import Batch, Part
+from .bi_tuning import bi_tuning
+from .model import CoTuningModel, Outputs
+from .objectives import Batch, Part
 
 DELTA_STAGES = 4
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pipeline.cotuning.reverse import (
+from .reverse import (
     ReverseClassifier,
     fit_reverse_classifier,
     fit_reverse_classifier_by_likelihood,

@@ -13,8 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from pipeline.cotuning.calibration import TemperatureFit, fit_temperature
-from pipeline.cotuning.folds import require_held_out, stratified_folds
+from .calibration import TemperatureFit, fit_temperature
+from .folds import require_held_out, stratified_folds
 
 INVERSE_REGULARIZATIONS = (
     *(1e4, 3e3, 1e3, 3e2, 1e2, 3e1, 1e1, 3.0, 1.0),

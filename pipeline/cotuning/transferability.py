@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor
 
-from pipeline.cotuning.reverse import require_in_range
+from .reverse import require_in_range
 
 RELATIVE_RANK = 1e-12  # of the largest squared singular value; what lies below it is rounding
 RELATIVE_CHANGE = 1e-4  # of t, where the iteration ends; the evidence is off by its square
