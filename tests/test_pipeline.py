@@ -89,7 +89,7 @@ def finished(tmp_path_factory, empty_database):
     for name in files.splitlines():
         if name != "dvc.lock" and (ROOT / name).exists():
             (project / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, project / name)
+            shutil.copy(ROOT / name, project / name, follow_symlinks=False)
     shutil.copy(empty_database, project / "mlflow.db")
     draw_photos(project / "photos")
     write_params(project, SMALL)

@@ -1,5 +1,6 @@
 """Where the project lies."""
 
+import os
 from pathlib import Path
 
 
@@ -11,10 +12,19 @@ def project_root() -> Path:
     return _nearest(Path.cwd(), "params.yaml")
 
 
+def main_root(root: Path) -> Path:
+    """The folder of the main pipeline, for `root` within it; a sub-project of DVC has no params."""
+    return _nearest(root, "params.yaml", ".dvc")
+
+
 def tracking_root(root: Path) -> Path:
-    """The folder of the runs' database: of the repository that a pipeline's folder lies in."""
-    return _nearest(root, ".dvc")
+    """The folder of the runs' database: of the main pipeline.
+
+    Of an experiment that DVC runs in a temporary copy it is the one of the project copied.
+    """
+    return main_root(Path(os.environ.get("DVC_ROOT", root)))
 
 
-def _nearest(start: Path, name: str) -> Path:
-    return next((folder for folder in (start, *start.parents) if (folder / name).exists()), start)
+def _nearest(start: Path, *names: str) -> Path:
+    folders = (start, *start.parents)
+    return next((one for one in folders if all((one / name).exists() for name in names)), start)

@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from pipeline.common.errors import UserError
 from pipeline.common.files import content_hash, write_aside
 from pipeline.common.processes import is_alive, process_tags
-from pipeline.common.project import tracking_root
+from pipeline.common.project import main_root, tracking_root
 from pipeline.tracking.provenance import git_tags
 
 EXPERIMENT = "co-tuning"
@@ -193,7 +193,7 @@ def connect(root: Path) -> tuple[MlflowClient, str]:
 
 def experiment_name(root: Path) -> str:
     """co-tuning for the repository's main pipeline, else the name of the pipeline's folder."""
-    return EXPERIMENT if root == tracking_root(root) else root.name
+    return EXPERIMENT if root == main_root(root) else root.name
 
 
 def _open(client: MlflowClient, name: str, artifacts: str | None) -> tuple[MlflowClient, str]:

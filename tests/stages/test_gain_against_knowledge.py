@@ -19,6 +19,7 @@ PARAMS = Params(gain_against_knowledge=GainAgainstKnowledge(studies=("near", "fa
 @pytest.fixture
 def studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / ".dvc").mkdir()
+    (tmp_path / "params.yaml").touch()
     here = tmp_path / "experiments/gain-against-knowledge"
     here.mkdir(parents=True)
     (here / "params.yaml").touch()

@@ -18,6 +18,7 @@ from pipeline.tracking.runs import experiment_name
 def claims(project: Path) -> Path:
     """A pipeline's folder inside the project."""
     (project / ".dvc").mkdir()
+    (project / "params.yaml").touch()
     folder = project / "experiments" / "claims"
     folder.mkdir(parents=True)
     return folder
