@@ -11,13 +11,14 @@ import pandas as pd
 from pipeline.artifacts import Store
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_aside
-from pipeline.common.formats import read_json, write_csv
+from pipeline.common.formats import read_json, write_csv, write_json
 from pipeline.common.project import project_root
 from pipeline.datasets.sizes import Sizes
 from pipeline.params import Params
 from pipeline.params.methods import CO_TUNING
 from pipeline.report.class_gain_figure import class_gain_panels
 from pipeline.report.comparisons import Predictions, gains_of_classes, to_baseline
+from pipeline.report.dvc_tables import confusion_table, headline, reliability_table
 from pipeline.report.figures import method_comparison, save_figure, training_curves
 from pipeline.report.metrics import bootstrap_intervals, mean_metrics
 from pipeline.report.page import Exhibits, render_page
@@ -60,6 +61,7 @@ def run(params: Params) -> None:
             aside.write_text(render_report(results), encoding="utf-8")
         with write_aside(folder / "report.html") as aside:
             aside.write_text(render_page(results, load_exhibits(store, params)), encoding="utf-8")
+        save_for_dvc(store, results, folder)
         if difference := results.differences.get(CO_TUNING):
             _announce(difference, run)
         log.info(
@@ -83,6 +85,16 @@ def copy_pictures(store: Store, params: Params, folder: Path) -> set[str]:
         with write_aside(folder / name) as aside:
             shutil.copyfile(source, aside)
     return {*sources, "comparison.png", "training.png", "class-gains.png"}
+
+
+def save_for_dvc(store: Store, results: Results, folder: Path) -> None:
+    """What `dvc metrics`, `dvc exp show` and `dvc plots` read."""
+    difference = results.differences.get(CO_TUNING)
+    write_json(folder / "headline.json", headline(results.metrics, difference))
+    for method in results.metrics:
+        samples, name = load_predictions(store, results.params, method), f"{method}.csv"
+        write_csv(folder / "confusion" / name, confusion_table(samples, results.classes))
+        write_csv(folder / "reliability" / name, reliability_table(samples))
 
 
 def gather(store: Store, params: Params, pictures: set[str]) -> Results:
