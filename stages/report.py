@@ -18,7 +18,7 @@ from pipeline.params import Params
 from pipeline.params.methods import CO_TUNING
 from pipeline.report.class_gain_figure import class_gain_panels
 from pipeline.report.comparisons import Predictions, gains_of_classes, to_baseline
-from pipeline.report.dvc_tables import confusion_table, headline, reliability_table
+from pipeline.report.dvc_tables import accuracies, confusion_table, reliability_table
 from pipeline.report.figures import method_comparison, save_figure, training_curves
 from pipeline.report.metrics import bootstrap_intervals, mean_metrics
 from pipeline.report.page import Exhibits, render_page
@@ -90,7 +90,7 @@ def copy_pictures(store: Store, params: Params, folder: Path) -> set[str]:
 def save_for_dvc(store: Store, results: Results, folder: Path) -> None:
     """What `dvc metrics`, `dvc exp show` and `dvc plots` read."""
     difference = results.differences.get(CO_TUNING)
-    write_json(folder / "headline.json", headline(results.metrics, difference))
+    write_json(folder / "accuracy.json", accuracies(results.metrics, difference))
     for method in results.metrics:
         samples, name = load_predictions(store, results.params, method), f"{method}.csv"
         write_csv(folder / "confusion" / name, confusion_table(samples, results.classes))

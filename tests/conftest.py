@@ -71,6 +71,23 @@ def no_network(monkeypatch):
     monkeypatch.setenv("no_proxy", "")
 
 
+@pytest.fixture
+def bucket(monkeypatch):
+    """URL of an empty S3 bucket on this machine, and the server's endpoint."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="models")
+    yield "s3://models/photographs", endpoint
+    server.stop()
+
+
 @pytest.fixture(scope="session")
 def pool() -> Pool:
     """Three classes, 14 images of each to draw from and 8 for testing, and a tiny source model.

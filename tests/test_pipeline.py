@@ -3,73 +3,38 @@
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from PIL import Image
-from ruamel.yaml import YAML
 from sharing import Started
+from small_project import (
+    COLOURS,
+    SHOW,
+    SMALL,
+    call,
+    changed_stages,
+    clean,
+    clone,
+    draw_photos,
+    executed,
+    push,
+    queue_experiment,
+    write_params,
+)
 from work import cot
 
 ROOT = Path(__file__).parents[1]
-COLOURS = {"brick": (200, 60, 40), "grass": (60, 160, 50), "night sky": (20, 20, 60)}
-SMALL = {
-    "source_model": {"input_size": 32},
-    "prepare_data": {"root": "photos", "stored_size": 36, "images_per_class": 13},
-    "tune": {"trials": 2, "folds": 2},
-    "fine_tune": {"epochs": 10, "batch_size": 8, "seeds": [0]},
-    "evaluate": {"bootstrap_resamples": 100, "crops": 10},
-    "report": {"bootstrap_resamples": 100},
-}
-
 MODULE = "pipeline/report/metrics.py"
+MODEL = "data/fine-tune/co-tuning/seed-0/model.safetensors"
 
 pytestmark = pytest.mark.slow
-
-
-def draw_photos(folder):
-    generator = np.random.default_rng(0)
-    for name, colour in COLOURS.items():
-        (folder / name).mkdir(parents=True)
-        for index in range(16):
-            noise = generator.integers(-20, 20, (40, 50, 3))
-            pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / name / f"{index}.png")
-
-
-def write_params(project, changes):
-    yaml = YAML()
-    path = project / "params.yaml"
-    values = yaml.load(path.read_text())
-    for section, entries in changes.items():
-        values[section].update(entries)
-    with path.open("w") as file:
-        yaml.dump(values, file)
-
-
-def call(project, *command):
-    return subprocess.run(command, cwd=project, capture_output=True, text=True)
 
 
 def start(project, *arguments):
     """Call the command; what it prints is then in the file `messages`."""
     return Started(cot, project, project / "messages", arguments)
-
-
-def executed(output):
-    """The stages that a `dvc repro` ran, without their methods."""
-    lines = [line for line in output.splitlines() if line.startswith("Running stage")]
-    return {line.split("'")[1].partition("@")[0] for line in lines}
-
-
-def changed_stages(project):
-    """The stages that DVC finds changed in themselves, not those that merely follow them."""
-    status = json.loads(call(project, "dvc", "status", "--json", "dvc.yaml").stdout)
-    return {name.partition("@")[0] for name in status}
 
 
 @pytest.fixture
@@ -172,6 +137,66 @@ def test_one_more_seed_trains_nothing_again(finished, tmp_path):
     assert drawn[0] != drawn[1]
     report = (project / "data/report/report.md").read_text()
     assert "| Method | Seed 0 | Seed 1 | Mean |" in report
+
+
+@pytest.fixture(scope="module")
+def pushed(finished, tmp_path_factory):
+    """A copy of the finished project, committed and pushed to a folder."""
+    folder = tmp_path_factory.mktemp("pushed")
+    project = Path(shutil.copytree(finished, folder / "project", symlinks=True))
+    push(project, str(folder / "store"))
+    return project
+
+
+@pytest.fixture(scope="module")
+def pulled(pushed, tmp_path_factory):
+    project = clone(pushed, tmp_path_factory.mktemp("pulled") / "project")
+    clean(project, "dvc", "pull")
+    return project
+
+
+def test_a_clone_pulls_what_was_pushed_and_runs_nothing(pushed, pulled, tmp_path):
+    second = clone(pushed, tmp_path / "second")
+    assert executed(clean(second, "dvc", "repro", "--pull")) == set()
+    for project in (pulled, second):
+        assert (project / MODEL).read_bytes() == (pushed / MODEL).read_bytes()
+        assert "up to date" in clean(project, "dvc", "status")
+
+
+@pytest.mark.processes
+def test_a_clone_pulls_from_a_bucket_what_was_pushed(pushed, tmp_path, bucket):
+    url, endpoint = bucket
+    origin = clone(pushed, tmp_path / "origin")
+    clean(origin, "dvc", "pull")
+    push(origin, url, "endpointurl", endpoint)
+    project = clone(origin, tmp_path / "project")
+    clean(project, "dvc", "pull")
+    assert (project / MODEL).read_bytes() == (pushed / MODEL).read_bytes()
+
+
+def test_a_queued_experiment_is_shown_compared_drawn_and_tracked(pulled):
+    queue_experiment(pulled, "wider", "report.bootstrap_resamples=200")
+    table = clean(pulled, *SHOW)
+    assert all(name in table for name in ("wider", "vanilla", "co-tuning", "gain.low", "gain.high"))
+    assert "report.bootstrap_resamples" in table
+    assert "…" not in table
+    assert "gain" in clean(pulled, "dvc", "exp", "diff", "HEAD", "wider")
+    plots = json.loads(clean(pulled, "dvc", "plots", "diff", "--json", "HEAD", "wider"))["data"]
+    for name in ("validation accuracy", "data/report/confusion/co-tuning.csv"):
+        assert [one["revisions"] for one in plots[name]] == [["HEAD", "wider"]]
+    client = MlflowClient(f"sqlite:///{pulled / 'mlflow.db'}")
+    [run] = client.search_runs([client.get_experiment_by_name("co-tuning").experiment_id])
+    assert run.info.run_name == "report"
+    clean(pulled, "dvc", "gc", "--workspace", "--force")
+    assert clean(pulled, "git", "status", "--porcelain") == ""
+
+
+def test_the_comment_on_a_pull_request_compares_and_shows_pictures(pulled):
+    comment = clean(pulled, ".ci/comment", "HEAD")
+    assert "| data/report/accuracy.json | vanilla " in comment
+    pictures = re.findall(r"\]\((.*?\.png)\)", comment)
+    assert pictures
+    assert all((pulled / "data/report" / name).exists() for name in pictures)
 
 
 def test_each_stage_has_its_run_found_from_any_artifact(finished):

@@ -10,17 +10,17 @@ from pipeline.report.metrics import CALIBRATION_BINS
 from pipeline.report.paired import PairedDifference
 
 
-def headline(
+def accuracies(
     metrics: Mapping[str, Mapping[str, Any]], gain: PairedDifference | None
-) -> dict[str, dict[str, float]]:
-    """Each method's accuracy, and the 95% interval of Co-Tuning's gain over vanilla, in [-1, 1].
+) -> dict[str, float | dict[str, float]]:
+    """Each method's test accuracy in [0, 1], and the 95% interval of Co-Tuning's gain over vanilla.
 
     Args:
-        metrics: of each method, with an accuracy in [0, 1].
+        metrics: of each method, with an accuracy.
         gain: None where one of the two was not trained.
     """
-    numbers = {"accuracy": {method: values["accuracy"] for method, values in metrics.items()}}
-    return numbers if gain is None else numbers | {"gain": {"low": gain.low, "high": gain.high}}
+    found = {method: values["accuracy"] for method, values in metrics.items()}
+    return found if gain is None else found | {"gain": {"low": gain.low, "high": gain.high}}
 
 
 def confusion_table(samples: Sequence[pd.DataFrame], classes: Sequence[str]) -> pd.DataFrame:
