@@ -35,6 +35,45 @@ def overlay(
     guard(write)
 
 
+@app.command()
+def init(
+    images: Annotated[
+        Path, typer.Argument(help="A folder a class, or train/, val/, test/ with such.")
+    ],
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--as",
+            metavar="FOLDER",
+            help="Make a project of its own there, as projects/photos, with the same stages.",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show all, write nothing.")] = False,
+) -> None:
+    """Look at a folder of images and write the params that fit it, saying why."""
+
+    def start() -> None:
+        from stages.init import run
+
+        run(images, folder, dry_run)
+
+    guard(start)
+
+
+@app.command()
+def doctor() -> None:
+    """Check whether all that the stages need is in order."""
+
+    def check() -> None:
+        from stages.doctor import run
+
+        if not run():
+            raise typer.Exit(1)
+
+    guard(check)
+
+
 @app.command("rank-sources")
 def rank_sources(
     models: Annotated[

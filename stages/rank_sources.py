@@ -1,8 +1,6 @@
 """Rank source models for the prepared images, before any of them is fine-tuned."""
 
-import json
 import logging
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,7 +18,7 @@ from pipeline.common.formats import read_json, write_csv, write_json
 from pipeline.common.project import project_root
 from pipeline.common.resume import resume_key
 from pipeline.datasets.batches import evaluation_batches
-from pipeline.params import Params, write_overlaid
+from pipeline.params import Params, write_values
 from pipeline.report.figures import save_figure
 from pipeline.report.ranking_figure import accuracy_against_cost
 from pipeline.sources.models import load_source_model, published_input
@@ -157,8 +155,5 @@ def show(ranking: pd.DataFrame, console: Console) -> None:
 
 def write_winner(path: Path, best: Candidate) -> None:
     """Name and weights into params.yaml."""
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as overlay:
-        json.dump({"source_model": asdict(best)}, overlay)
-        overlay.flush()
-        changes = write_overlaid(path, Path(overlay.name))
+    changes = write_values(path, {"source_model": asdict(best)})
     Console().print("\n".join(changes) or f"{path} names it already", markup=False)

@@ -13,8 +13,13 @@ def project_root() -> Path:
 
 
 def main_root(root: Path) -> Path:
-    """The folder of the main pipeline, for `root` within it; a sub-project of DVC has no params."""
-    return _nearest(root, "params.yaml", ".dvc")
+    """The folder of the main pipeline, for `root` within it.
+
+    A sub-project of DVC, as experiments/ or what `cot init --as` makes, links to its code.
+    """
+    repository = _nearest(root, ".dvc")
+    code = repository / "pipeline"
+    return code.resolve().parent if code.is_symlink() else repository
 
 
 def tracking_root(root: Path) -> Path:
@@ -25,6 +30,5 @@ def tracking_root(root: Path) -> Path:
     return main_root(Path(os.environ.get("DVC_ROOT", root)))
 
 
-def _nearest(start: Path, *names: str) -> Path:
-    folders = (start, *start.parents)
-    return next((one for one in folders if all((one / name).exists() for name in names)), start)
+def _nearest(start: Path, name: str) -> Path:
+    return next((folder for folder in (start, *start.parents) if (folder / name).exists()), start)

@@ -5,6 +5,7 @@ The main pipeline's sections are in `sections` and, that of prepare-data, in
 """
 
 from pipeline.params.loading import Params, check_method, load, write_overlaid
+from pipeline.params.writing import write_values
 
 __all__ = [
     "Params",
@@ -16,4 +17,6 @@ __all__ = [
     "prepare_data_section",
     "sections",
     "write_overlaid",
+    "write_values",
+    "writing",
 ]

@@ -1,0 +1,124 @@
+"""A second data set in one checkout: a folder that is a DVC project of its own.
+
+DVC's pull, push, exp and gc see the project that they are called in, never another one. The code is
+linked into the folder, not named by paths that lead out of it: what lies outside of a project DVC
+hashes with all that is in it, compiled modules too, and every stage would be stale after each call.
+"""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+
+from pipeline.common.errors import UserError, one_line
+from pipeline.common.files import write_aside
+from pipeline.params import Params, load, write_values
+
+CODE = ("pipeline", "stages")
+HEADING = "# {} as `cot init` copied it; the same call copies it again.\n"
+
+
+def check_place(folder: Path, checkout: Path) -> None:
+    """Refuse a folder that no project can be made in.
+
+    Args:
+        folder: absolute.
+        checkout: the folder of the main pipeline.
+
+    Raises:
+        UserError: it is the checkout or lies outside, holds something else, or a pipeline of that
+            name is there already, with which it would share the runs' experiment.
+    """
+    if checkout not in folder.parents:
+        raise UserError(f"--as {folder}: expected a folder below {checkout}, as projects/photos")
+    if (folder / "params.yaml").exists() and (folder / ".dvc").is_dir():
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(
+            f"--as {folder} is there and no project; name a folder that is new or empty"
+        )
+    others = [path.parent for path in checkout.glob("*/*/params.yaml")]
+    if same := [other for other in others if other.name == folder.name]:
+        raise UserError(
+            f"--as {folder}: {same[0]} has that name, and the runs of a project are kept under it; "
+            "choose another"
+        )
+
+
+def make_project(folder: Path, checkout: Path) -> bool:
+    """Make the folder a project with the main params.yaml and stages; of one, write dvc.yaml anew.
+
+    Raises:
+        UserError: it cannot be written, or params.yaml is not valid.
+    """
+    is_new = not (folder / "params.yaml").exists()
+    params = load(checkout / "params.yaml")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / ".dvc").is_dir():
+            _init_dvc(folder)
+        _link_code(folder, checkout)
+        shutil.copy(checkout / ".dvcignore", folder / ".dvcignore")
+        _write(folder / ".gitignore", "/data/\n")
+        _write(folder / "dvc.yaml", stages_of(folder, checkout))
+        if is_new:
+            shutil.copy(checkout / "params.yaml", folder / "params.yaml")
+            write_values(folder / "params.yaml", moved_paths(params, folder, checkout))
+    except (OSError, DvcException) as error:
+        raise UserError(f"{folder} cannot be made a project: {one_line(error)}") from None
+    return is_new
+
+
+def stages_of(folder: Path, checkout: Path) -> str:
+    """The text of a project's dvc.yaml."""
+    main = checkout / "dvc.yaml"
+    return HEADING.format(os.path.relpath(main, folder)) + main.read_text()
+
+
+def moved_paths(params: Params, folder: Path, checkout: Path) -> dict[str, dict[str, str]]:
+    """What params.yaml names by a path from the checkout, by one from the folder."""
+    model, data = params.source_model, params.prepare_data
+    values = {
+        ("source_model", "weights"): model.weights,
+        ("prepare_data", "source_validation"): data.source_validation,
+        ("prepare_data", "source_labels"): data.source_labels,
+    }
+    moved: dict[str, dict[str, str]] = {}
+    for (section, name), path in values.items():
+        if path is not None and not Path(path).is_absolute() and (checkout / path).exists():
+            moved.setdefault(section, {})[name] = path_from(folder, checkout / path, checkout)
+    own = model.name.removeprefix("hf:")
+    if own != model.name and (checkout / own).is_dir():
+        named = path_from(folder, checkout / own, checkout)
+        moved.setdefault("source_model", {})["name"] = f"hf:{named}"
+    return moved
+
+
+def path_from(folder: Path, path: Path, checkout: Path) -> str:
+    """A path as params.yaml of a folder names it: relative within the checkout, else absolute."""
+    path = path.resolve()
+    return os.path.relpath(path, folder) if checkout in path.parents else str(path)
+
+
+def _init_dvc(folder: Path) -> None:
+    # It greets at length.
+    logging.getLogger("dvc").setLevel(logging.WARNING)
+    in_git = any((above / ".git").exists() for above in folder.parents)
+    repository = Repo.init(str(folder), no_scm=not in_git, subdir=in_git)
+    with repository.config.edit() as values:
+        values["core"]["analytics"] = False
+    repository.close()
+
+
+def _link_code(folder: Path, checkout: Path) -> None:
+    for name in CODE:
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(os.path.relpath(checkout / name, folder))
+
+
+def _write(path: Path, text: str) -> None:
+    with write_aside(path) as aside:
+        aside.write_text(text)

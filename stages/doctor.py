@@ -1,0 +1,62 @@
+"""Check whether all that the stages need is in order."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from pipeline.checks import Finding, checked, environment, images, workspace
+from pipeline.common.errors import UserError
+from pipeline.common.project import project_root, tracking_root
+from pipeline.params import load
+
+MARKS = {"good": ("✓", "green"), "note": ("·", "yellow"), "mend": ("✗", "red")}
+PATIENCE = 9.0  # seconds, for all that waits
+
+
+def run() -> bool:
+    """Whether nothing has to be mended."""
+    root = project_root()
+    checkout = tracking_root(root)
+    begin = time.monotonic()
+    status = workspace.start_status(root)
+    checks: dict[str, Callable[[], Finding]] = {
+        "Python": lambda: environment.python_version(checkout),
+        "packages": lambda: environment.packages(checkout),
+        "stages": lambda: workspace.stages(root),
+        **_of_params(root),
+        "tracking": lambda: workspace.tracking(root),
+        "remote": lambda: workspace.remote(root),
+        "leftovers": lambda: workspace.leftovers(root),
+    }
+    console = Console(highlight=False)
+    findings = [say(checked(title, check), console) for title, check in checks.items()]
+    left = max(1.0, PATIENCE - (time.monotonic() - begin))
+    waited = checked("artifacts", lambda: workspace.artifacts(status, left), left + 1)
+    findings.append(say(waited, console))
+    return not any(finding.state == "mend" for finding in findings)
+
+
+def _of_params(root: Path) -> dict[str, Callable[[], Finding]]:
+    """Those that need params.yaml to be valid; the reason why not where it is none."""
+    try:
+        params = load(root / "params.yaml")
+    except UserError as error:
+        invalid = Finding("params", str(error), "mend")
+        return {"params": lambda: invalid}
+    return {
+        "params": lambda: Finding("params", f"{root / 'params.yaml'}"),
+        "device": lambda: environment.device(params),
+        "images": lambda: images.data_folder(params, root),
+        "disk": lambda: images.room(params, root),
+    }
+
+
+def say(finding: Finding, console: Console) -> Finding:
+    """Print a finding on one line, however long it is."""
+    mark, colour = MARKS[finding.state]
+    line = Text.assemble((mark, colour), f" {finding.title:<10} {finding.text}")
+    console.print(line, soft_wrap=True)
+    return finding
