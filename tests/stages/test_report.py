@@ -202,6 +202,21 @@ def test_the_page_shows_the_disputed_images_of_the_test_split(finished: Path) ->
     assert "co-tuning comes nearest to the truth" in text
 
 
+def test_dvc_is_given_the_accuracies_and_tables_to_draw(finished: Path) -> None:
+    folder = Store(finished).folder("report")
+    accuracies = json.loads((folder / "accuracy.json").read_text())
+    gain = accuracies.pop("gain")
+    assert accuracies == pytest.approx({"vanilla": 0.7, "co-tuning": 0.8})
+    assert 0 < gain["low"] < 0.1 < gain["high"]
+    confusion = pd.read_csv(folder / "confusion/co-tuning.csv", dtype=str, na_filter=False)
+    assert set(confusion["true_class"]) == set(confusion["predicted_class"]) == set(CLASSES)
+    assert (confusion["true_class"] == confusion["predicted_class"]).mean() == pytest.approx(0.8)
+    reliability = pd.read_csv(folder / "reliability/co-tuning.csv")
+    assert reliability.to_dict("records") == [
+        {"confidence": pytest.approx(0.8), "accuracy": pytest.approx(0.8), "images": TEST}
+    ]
+
+
 def test_one_method_alone_gives_a_report_without_a_comparison(finished: Path) -> None:
     params = Params(fine_tune=FineTune(methods=("co-tuning",)))
     results = report.gather(Store(finished), params, set())
