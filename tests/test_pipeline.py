@@ -17,6 +17,7 @@ from small_project import (
     changed_stages,
     clean,
     clone,
+    copy_project,
     draw_photos,
     executed,
     push,
@@ -25,7 +26,6 @@ from small_project import (
 )
 from work import cot
 
-ROOT = Path(__file__).parents[1]
 MODULE = "pipeline/report/metrics.py"
 MODEL = "data/fine-tune/co-tuning/seed-0/model.safetensors"
 
@@ -50,11 +50,7 @@ def edited(finished):
 def finished(tmp_path_factory, empty_database):
     """A copy of the project in which `dvc repro` has run once."""
     project = tmp_path_factory.mktemp("pipeline") / "project"
-    files = call(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").stdout
-    for name in files.splitlines():
-        if name != "dvc.lock" and (ROOT / name).exists():
-            (project / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, project / name, follow_symlinks=False)
+    copy_project(project)
     shutil.copy(empty_database, project / "mlflow.db")
     draw_photos(project / "photos")
     write_params(project, SMALL)

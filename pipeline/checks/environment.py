@@ -5,6 +5,7 @@ import platform
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -15,7 +16,7 @@ from pipeline.params import Params
 
 def python_version(checkout: Path) -> Finding:
     """Of the interpreter that runs this, against pyproject.toml."""
-    wanted = _project(checkout)["requires-python"]
+    wanted = str(_project(checkout)["requires-python"])
     has = platform.python_version()
     if SpecifierSet(wanted).contains(has, prereleases=True):
         return Finding("Python", f"{has} ({wanted} is needed)")
@@ -24,7 +25,9 @@ def python_version(checkout: Path) -> Finding:
 
 def packages(checkout: Path) -> Finding:
     """The versions that are installed, against pyproject.toml."""
-    wanted = [Requirement(line) for line in _project(checkout)["dependencies"]]
+    project = _project(checkout)
+    lines = [*project["dependencies"], *project["optional-dependencies"]["pipeline"]]
+    wanted = [Requirement(line) for line in lines]
     wrong = []
     for requirement in wanted:
         if requirement.marker is not None and not requirement.marker.evaluate():
@@ -37,7 +40,7 @@ def packages(checkout: Path) -> Finding:
         if not requirement.specifier.contains(has, prereleases=True):
             wrong.append(f"{requirement.name} is {has}, not {requirement.specifier}")
     if wrong:
-        advice = "`pip install --constraint constraints.txt --editable .` mends it"
+        advice = "`pip install --constraint constraints.txt --editable '.[pipeline]'` mends it"
         return Finding("packages", f"{'; '.join(wrong)}; {advice}", "mend")
     return Finding("packages", f"{len(wanted)} as pyproject.toml asks for")
 
@@ -66,5 +69,5 @@ def device(params: Params) -> Finding:
     return Finding("device", text)
 
 
-def _project(checkout: Path) -> dict[str, list[str]]:
+def _project(checkout: Path) -> dict[str, Any]:
     return tomllib.loads((checkout / "pyproject.toml").read_text())["project"]

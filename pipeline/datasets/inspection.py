@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def look_at(path: Path) -> Look:
     # Pillow has no type of its own for damaged files: nearly any can come.
     except Exception as error:
         return Look(digest, trouble=reason(error))
-    return Look(*astuple(look)[:-1], trouble=_trouble(content))
+    return replace(look, trouble=_trouble(content))
 
 
 def _trouble(content: bytes) -> str:

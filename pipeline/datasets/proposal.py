@@ -210,10 +210,7 @@ def _trainings(train: int, machine: Machine) -> list[Choice]:
         if len(seeds) > 1
         else f"{train} training images vary less, and cost more: one training of each method"
     )
-    return [
-        Choice("tune.trials", trials, search),
-        Choice("fine_tune.seeds", seeds, repeats),
-    ]
+    return [Choice("tune.trials", trials, search), Choice("fine_tune.seeds", seeds, repeats)]
 
 
 def warnings(seen: Seen, repeats: Repeats, kinds: Mapping[str, int]) -> list[str]:

@@ -1,12 +1,15 @@
 """A project of few images that tests run as a user does: dvc and git in processes of their own."""
 
 import json
+import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from ruamel.yaml import YAML
 
+ROOT = Path(__file__).parents[2]
 COLOURS = {"brick": (200, 60, 40), "grass": (60, 160, 50), "night sky": (20, 20, 60)}
 SMALL = {
     "source_model": {"input_size": 32},
@@ -22,6 +25,15 @@ SHOW = (
     *("env", "COLUMNS=120", "dvc", "exp", "show", "--no-pager", "--only-changed"),
     *("--keep", KEPT, "--drop", DROPPED),
 )
+
+
+def copy_project(project):
+    """The files of this checkout, without what was run."""
+    files = call(ROOT, "git", "ls-files", "--cached", "--others", "--exclude-standard").stdout
+    for name in files.splitlines():
+        if name != "dvc.lock" and (ROOT / name).exists():
+            (project / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, project / name, follow_symlinks=False)
 
 
 def draw_photos(folder):
