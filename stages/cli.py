@@ -117,6 +117,17 @@ def predict(
 
 
 @app.command()
+def serve(
+    method: ChosenMethod = None,
+    seed: Seed = None,
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets others in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+) -> None:
+    """Serve a fine-tuned model: a page to drop images on, and a JSON endpoint."""
+    run_stage("serve", None, None, seed=seed, method=method, host=host, port=port)
+
+
+@app.command()
 def runs(artifact: Annotated[Path, typer.Argument(help="A file below data/.")]) -> None:
     """List the MLflow runs that an artifact comes from and went into."""
 

@@ -9,42 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
-from tiny_grid import PARAMS, write_artifacts
+from trained_project import write_trained
 
 from pipeline import params
-from pipeline.artifacts import Best, Store
-from pipeline.common.formats import write_json
-from pipeline.cotuning.model import CoTuningModel
+from pipeline.artifacts import Store
 from pipeline.deployment.target_model import load_target_model
-from pipeline.sources.models import load_source_model
-from pipeline.training.methods import new_model
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with one fine-tuned method, and its test images as files."""
-    root = tmp_path_factory.mktemp("predict")
-    write_artifacts(root)
-    (root / "dvc.yaml").write_text("")
-    (root / "params.yaml").write_text(PARAMS)
-    store = Store(root)
-    source = load_source_model("efficientnet-lite0", "published", 32)
-    model: CoTuningModel = new_model(source, 2, 0)
-    torch.nn.init.normal_(model.target_head.weight, std=0.2)
-    store.save_model_state("co-tuning", model.state_dict(), {})
-    store.save_best(Best(2.3, 1.0))
-    sizes = {"network_input": 32, "stored": 36, "published": 224}
-    write_json(store.path("extract-logits", "sizes.json"), sizes)
-    write_json(store.path("evaluate", "co-tuning", "metrics.json"), {"own_temperature": 2.5})
-    prepared = store.load_prepared()
-    for row in prepared.split("test").rows:
-        path = root / f"photos/{row:02}.png"
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(prepared.images[row]).save(path)
-    return root
+    return write_trained(tmp_path_factory.mktemp("predict"))
 
 
 def predict(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
