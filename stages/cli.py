@@ -127,6 +127,27 @@ def serve(
     run_stage("serve", None, None, seed=seed, method=method, host=host, port=port)
 
 
+def export(
+    form: Annotated[
+        Literal["onnx", "weights", "mlflow", "hugging-face", "torch-export"],
+        typer.Argument(
+            metavar="FORM",
+            show_default=False,
+            help="onnx; weights, a state dict of timm's or torchvision's own model; mlflow; "
+            "hugging-face; or torch-export.",
+        ),
+    ],
+    method: ChosenMethod = None,
+    seed: Seed = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Without it exports/FORM.", show_default=False),
+    ] = None,
+) -> None:
+    """Write a fine-tuned model for other programs, checked against PyTorch."""
+    run_stage("export", None, None, seed=seed, form=form, method=method, output=output)
+
+
 @app.command()
 def runs(artifact: Annotated[Path, typer.Argument(help="A file below data/.")]) -> None:
     """List the MLflow runs that an artifact comes from and went into."""

@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all."""
+"""Files and folders that are whole or not there at all."""
 
 import hashlib
 import os
@@ -21,6 +21,19 @@ def write_aside(path: Path) -> Iterator[Path]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_folder_aside(folder: Path) -> Iterator[Path]:
+    """Give a new folder beside `folder`, which takes its place if the block succeeds."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as work:
+        aside = Path(work) / folder.name
+        aside.mkdir()
+        yield aside
+        if folder.exists():
+            folder.replace(Path(work) / "before")
+        aside.replace(folder)
 
 
 def content_hash(path: Path) -> str:

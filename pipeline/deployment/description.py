@@ -1,0 +1,120 @@
+"""What an exported model is and where it comes from, as the artifacts tell it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+
+from pipeline.artifacts import Store
+from pipeline.common.formats import read_json, write_json
+from pipeline.datasets.batches import Preprocessing
+from pipeline.deployment.target_model import TargetModel
+from pipeline.params import Params
+from pipeline.sources import lite0
+from pipeline.tracking.provenance import git_tags
+
+FILE = "model.json"
+RESIZE = "bilinear with antialias, both sides, aspect not kept (Pillow's BILINEAR)"
+OF_ALL_METHODS = ("prepare-data", "extract-logits", "calibrate", "tune", "fit-relationship")
+OF_A_METHOD = ("fine-tune", "evaluate")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What stands in model.json beside an exported model.
+
+    Attributes:
+        classes: names, in the order of logits and probabilities.
+        method, seed: that it was fine-tuned by, and the one of fine_tune.seeds.
+        source_model: name and weights as in params.yaml, and the licence as far as known.
+        temperature: the model's own; probabilities are softmax(logits / temperature).
+        preprocessing: stored_size and resize of the whole image, input_size of the centre crop,
+            mean and std per channel of images in [0, 1], in red, green, blue.
+        data: prepare_data.source, and the number of images of each split.
+        metrics: on the test split, with intervals, as in metrics.json; empty without one.
+        git: commit and whether tracked files differed, at the export.
+        runs: ids of the MLflow runs behind it, by stage.
+    """
+
+    classes: tuple[str, ...]
+    method: str
+    seed: int
+    source_model: Mapping[str, str]
+    temperature: float
+    preprocessing: Mapping[str, Any]
+    data: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    git: Mapping[str, str]
+    runs: Mapping[str, str]
+
+    @property
+    def stored_size(self) -> int:
+        return int(self.preprocessing["stored_size"])
+
+    @property
+    def crop(self) -> Preprocessing:
+        """From a square to network input."""
+        values = self.preprocessing
+        mean, std = tuple(values["mean"]), tuple(values["std"])
+        return Preprocessing(values["input_size"], mean, std)
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / FILE, asdict(self))
+
+
+def load_description(folder: Path) -> Description:
+    """Of an exported model."""
+    return Description(**read_json(folder / FILE))
+
+
+def describe(store: Store, params: Params, model: TargetModel) -> Description:
+    """Of a model as load_target_model gives it."""
+    splits = store.load_prepared().manifest["split"].value_counts()
+    judged = store.path("evaluate", model.method, "metrics.json")
+    source = params.source_model
+    return Description(
+        classes=model.classes,
+        method=model.method,
+        seed=params.sample,
+        source_model={
+            "name": source.name,
+            "weights": source.weights,
+            "licence": licence(source.name),
+        },
+        temperature=model.temperature,
+        preprocessing={
+            "stored_size": model.stored_size,
+            "resize": RESIZE,
+            "input_size": model.preprocessing.input_size,
+            "mean": list(model.preprocessing.mean),
+            "std": list(model.preprocessing.std),
+        },
+        data={
+            "source": params.prepare_data.source,
+            **{str(split): int(count) for split, count in sorted(splits.items())},
+        },
+        metrics=read_json(judged) if judged.exists() else {},
+        git={name.rpartition(".")[2]: value for name, value in git_tags(store.root).items()},
+        runs=_runs(store, model.method),
+    )
+
+
+def licence(source: str) -> str:
+    """Of a source model's published weights, by its name in params.yaml; "unknown" where its
+    library names none.
+    """
+    if source == lite0.NAME:
+        return "apache-2.0"
+    if source.startswith("timm:"):
+        config: Any = timm.get_pretrained_cfg(source.removeprefix("timm:"))
+        return str(config.license or "unknown") if config else "unknown"
+    return "unknown"
+
+
+def _runs(store: Store, method: str) -> dict[str, str]:
+    folders = {stage: store.folder(stage) for stage in OF_ALL_METHODS}
+    folders |= {stage: store.folder(stage, method) for stage in OF_A_METHOD}
+    files = {stage: folder / "run.json" for stage, folder in folders.items()}
+    return {stage: read_json(file)["run_id"] for stage, file in files.items() if file.exists()}
