@@ -149,6 +149,19 @@ def export(
 
 
 @app.command()
+def register(
+    name: Annotated[str, typer.Argument(show_default=False, help="Of the registered model.")],
+    method: ChosenMethod = None,
+    seed: Seed = None,
+    alias: Annotated[
+        str | None, typer.Option(help="Of this version, as champion.", show_default=False)
+    ] = None,
+) -> None:
+    """Register a fine-tuned model with MLflow, with what is behind it."""
+    run_stage("register", None, None, seed=seed, name=name, method=method, alias=alias)
+
+
+@app.command()
 def runs(artifact: Annotated[Path, typer.Argument(help="A file below data/.")]) -> None:
     """List the MLflow runs that an artifact comes from and went into."""
 

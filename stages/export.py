@@ -7,16 +7,9 @@ from rich.console import Console
 from pipeline.artifacts import Store
 from pipeline.common.files import write_folder_aside
 from pipeline.common.project import project_root
-from pipeline.deployment.description import describe
-from pipeline.deployment.exports import (
-    form_named,
-    require_replaceable,
-    some_images,
-    write_export,
-)
-from pipeline.deployment.target_model import load_target_model, trained_method
+from pipeline.deployment.exports import export, form_named, require_replaceable
+from pipeline.deployment.target_model import trained_method
 from pipeline.params import Params
-from pipeline.params.sections import Compute
 
 
 def run(params: Params, form: str, method: str | None, output: Path | None) -> None:
@@ -25,12 +18,8 @@ def run(params: Params, form: str, method: str | None, output: Path | None) -> N
     folder = store.root / "exports" / form if output is None else output.absolute()
     require_replaceable(folder)
     method = trained_method(store, params, method)
-    # What leaves the project runs anywhere, and is held against what is the same everywhere.
-    everywhere = params.model_copy(update={"compute": Compute(device="cpu", precision="float32")})
-    model = load_target_model(store, everywhere, method)
-    description = describe(store, params, model)
     with write_folder_aside(folder) as aside:
-        found = write_export(chosen, model, description, some_images(store.load_prepared()), aside)
+        _, found = export(store, params, chosen, method, aside)
     Console().print(
         f"{folder}: {method} as {form}; on {found.images} images the same class as PyTorch on "
         f"{found.same_class}, probabilities within {found.largest_difference:.1e}.",

@@ -80,8 +80,8 @@ def describe(store: Store, params: Params, model: TargetModel) -> Description:
         seed=params.sample,
         source_model={
             "name": source.name,
-            "weights": source.weights,
-            "licence": licence(source.name),
+            "weights": Path(source.weights).name,
+            "licence": licence(source.name, source.weights),
         },
         temperature=model.temperature,
         preprocessing={
@@ -101,10 +101,12 @@ def describe(store: Store, params: Params, model: TargetModel) -> Description:
     )
 
 
-def licence(source: str) -> str:
-    """Of a source model's published weights, by its name in params.yaml; "unknown" where its
-    library names none.
+def licence(source: str, weights: str) -> str:
+    """Of a source model by its name and weights in params.yaml; "unknown" where its library names
+    none, and of weights that somebody brought.
     """
+    if weights != "published":
+        return "unknown"
     if source == lite0.NAME:
         return "apache-2.0"
     if source.startswith("timm:"):

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from pipeline.artifacts import Prepared
+from pipeline.artifacts import Prepared, Store
 from pipeline.common.errors import UserError, one_line
-from pipeline.deployment.description import FILE, Description
+from pipeline.deployment.description import FILE, Description, describe
 from pipeline.deployment.model_card import CARD, model_card
-from pipeline.deployment.target_model import BATCH, TargetModel
+from pipeline.deployment.target_model import BATCH, TargetModel, load_target_model
+from pipeline.params import Params
+from pipeline.params.sections import Compute
 
 TOLERANCE = 1e-4
 CHECKED = 200  # images
@@ -91,6 +94,25 @@ def require_replaceable(folder: Path) -> None:
         )
 
 
+def export(
+    store: Store, params: Params, form: Form, method: str, folder: Path
+) -> tuple[Description, Agreement]:
+    """Export what a method trained.
+
+    Args:
+        folder: empty.
+
+    Raises:
+        UserError: see load_target_model and write_export.
+    """
+    # What leaves the project runs anywhere, and is held against what is the same everywhere.
+    everywhere = params.model_copy(update={"compute": Compute(device="cpu", precision="float32")})
+    model = load_target_model(store, everywhere, method)
+    description = describe(store, params, model)
+    images = some_images(store.load_prepared())
+    return description, write_export(form, model, description, images, folder)
+
+
 def write_export(
     form: Form, model: TargetModel, description: Description, images: np.ndarray, folder: Path
 ) -> Agreement:
@@ -106,16 +128,15 @@ def write_export(
     """
     try:
         form.write(model, description, folder)
-    except UserError:
-        raise
+        description.save(folder)
+        (folder / CARD).write_text(model_card(description, form.loading(description)))
+        found = in_batches(form.load(folder), images)
     except Exception as error:  # a converter's own, of an operation that it does not know
         raise UserError(
-            f"{description.source_model['name']} cannot be written in this form: "
+            f"{description.source_model['name']} cannot be written in this form and loaded again: "
             f"{one_line(error)[:160]}; choose another form"
         ) from error
-    description.save(folder)
-    (folder / CARD).write_text(model_card(description, form.loading(description)))
-    agreement = compare(model.probabilities(images).numpy(), in_batches(form.load(folder), images))
+    agreement = compare(model.probabilities(images).numpy(), found)
     if agreement.largest_difference > TOLERANCE:
         raise UserError(
             f"the exported model gives other probabilities than PyTorch, by up to "
@@ -128,7 +149,7 @@ def write_export(
 def in_batches(answer: Answer, images: np.ndarray) -> np.ndarray:
     """One image, then batches, then what is left: an export must take any number."""
     places = [0, *range(1, len(images), BATCH), len(images)]
-    pairs = zip(places, places[1:], strict=False)
+    pairs = itertools.pairwise(places)
     return np.concatenate([answer(images[first:last]) for first, last in pairs if last > first])
 
 

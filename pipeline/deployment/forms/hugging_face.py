@@ -15,6 +15,7 @@ from timm.models import save_for_hf
 from torch import nn
 
 from pipeline.common.errors import UserError
+from pipeline.common.formats import read_json, write_json
 from pipeline.deployment.description import Description
 from pipeline.deployment.exports import Answer
 from pipeline.deployment.target_model import TargetModel
@@ -44,11 +45,7 @@ def write(model: TargetModel, description: Description, folder: Path) -> None:
         own.save_pretrained(folder)
         _processor(description).save_pretrained(folder)
         return
-    own = own.to(memory_format=torch.contiguous_format)
-    labels = {"label_names": list(model.classes)}
-    save_for_hf(
-        own, str(folder), labels, safe_serialization=True, data_config=_data_config(description)
-    )
+    _save_timm(own.to(memory_format=torch.contiguous_format), description, folder)
 
 
 def calibrated(head: nn.Linear, temperature: float) -> nn.Linear:
@@ -56,13 +53,15 @@ def calibrated(head: nn.Linear, temperature: float) -> nn.Linear:
     divided = copy.deepcopy(head)
     with torch.no_grad():
         for values in divided.parameters():
-            values /= temperature
+            values.div_(temperature)
     return divided
 
 
 def load(folder: Path) -> Answer:
     import transformers
 
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     network = transformers.AutoModelForImageClassification.from_pretrained(folder).eval()
     processor = transformers.AutoImageProcessor.from_pretrained(folder)
 
@@ -81,6 +80,16 @@ classify = transformers.pipeline("image-classification", model=".")
 for found in classify("image.jpg"):
     print(found["label"], found["score"])
 """
+
+
+def _save_timm(own: nn.Module, description: Description, folder: Path) -> None:
+    """As timm writes it for a hub, which timm and transformers read."""
+    labels, data = {"label_names": list(description.classes)}, _data_config(description)
+    save_for_hf(own, str(folder), labels, safe_serialization=True, data_config=data)
+    config = read_json(folder / "config.json")
+    # transformers gives the number of classes itself, and twice is an error.
+    config.get("model_args", {}).pop("num_classes", None)
+    write_json(folder / "config.json", config)
 
 
 def _processor(description: Description) -> Any:

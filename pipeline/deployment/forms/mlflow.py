@@ -1,12 +1,14 @@
 """A pyfunc model of MLflow that takes images as bytes: an ONNX graph and a script, no pickle."""
 
 import io
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,22 +40,24 @@ refuse = onnx.refuse
 
 
 def write(model: TargetModel, description: Description, folder: Path) -> None:
-    import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types.schema import Array, ColSpec, DataType, Schema
 
-    outputs = [ColSpec("string", "class"), ColSpec("double", "probability")]
-    outputs.append(ColSpec(Array(DataType.double), "probabilities"))
+    outputs = Schema(
+        [
+            ColSpec("string", "class"),
+            ColSpec("double", "probability"),
+            ColSpec(Array(DataType.double), "probabilities"),
+        ]
+    )
     with tempfile.TemporaryDirectory() as work, _code() as code:
         onnx.write(model, description, Path(work))
-        mlflow.pyfunc.save_model(
+        _pyfunc().save_model(
             folder,
             python_model=str(SCRIPT),
             artifacts={"network": str(Path(work) / onnx.FILE)},
             code_paths=[str(code)],
-            signature=ModelSignature(
-                inputs=Schema([ColSpec("binary", "image")]), outputs=Schema(outputs)
-            ),
+            signature=ModelSignature(Schema([ColSpec("binary", "image")]), outputs),
             input_example=pd.DataFrame({"image": [_grey(description.stored_size)]}),
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             metadata={"classes": list(description.classes), "method": description.method},
@@ -61,9 +65,7 @@ def write(model: TargetModel, description: Description, folder: Path) -> None:
 
 
 def load(folder: Path) -> Answer:
-    import mlflow
-
-    served = mlflow.pyfunc.load_model(str(folder))
+    served = _pyfunc().load_model(str(folder))
 
     def answer(squares: np.ndarray) -> np.ndarray:
         images = pd.DataFrame({"image": [png(square) for square in squares]})
@@ -85,6 +87,16 @@ model = mlflow.pyfunc.load_model(".")
 images = pd.DataFrame({"image": [Path("image.jpg").read_bytes()]})
 print(model.predict(images))
 """
+
+
+def _pyfunc() -> Any:
+    """The part of MLflow, which else talks about each step."""
+    import mlflow
+    from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
+    return mlflow.pyfunc
 
 
 def _grey(size: int) -> bytes:

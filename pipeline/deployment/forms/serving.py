@@ -1,11 +1,10 @@
 """What MLflow runs to serve an exported model: images as bytes in, classes out.
 
-MLflow copies this file into the model, with the modules that it imports of this project; beside them
-it needs mlflow, onnxruntime, Pillow, NumPy and pandas, and neither PyTorch nor the project.
+MLflow copies this file into the model, with the modules that it imports of this project; it needs
+mlflow, onnxruntime, Pillow, NumPy and pandas beside them, and neither PyTorch nor the project.
 """
 
 import base64
-import binascii
 import json
 from typing import Any
 
@@ -62,9 +61,10 @@ class Served(PythonModel):
     def square(self, place: int, image: bytes | str) -> np.ndarray:
         """Uint8 [size, size, 3] of an image, as the model was trained on."""
         try:
-            data = base64.b64decode(image, validate=True) if isinstance(image, str) else image
-            return square_of(data, self.size, MOST_PIXELS)
-        except (ValueError, binascii.Error) as error:
+            if isinstance(image, str):  # in base64, where lines may be broken
+                image = base64.b64decode("".join(image.split()), validate=True)
+            return square_of(image, self.size, MOST_PIXELS)
+        except ValueError as error:
             raise MlflowException(f"image {place}: {error}", BAD_REQUEST) from None
 
 
