@@ -1,5 +1,6 @@
 """One network from stored squares to calibrated probabilities, for graphs that stand alone."""
 
+import copy
 from typing import cast
 
 import numpy as np
@@ -42,8 +43,9 @@ def traced(classifier: Classifier, size: int) -> ExportedProgram:
     """
     example = torch.zeros((2, size, size, 3), dtype=torch.uint8)
     shapes = ({0: Dim("batch", min=1)},)
-    with torch.no_grad():
-        return torch.export.export(classifier.eval(), (example,), dynamic_shapes=shapes)
+    # Weights of a network that has predicted in inference mode cannot be traced, copies can.
+    copied = copy.deepcopy(classifier).requires_grad_(False).eval()
+    return torch.export.export(copied, (example,), dynamic_shapes=shapes)
 
 
 @torch.inference_mode()

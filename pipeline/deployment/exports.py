@@ -3,7 +3,8 @@
 import importlib
 import importlib.util
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -126,16 +127,13 @@ def write_export(
     Raises:
         UserError: it cannot be written in this form, or answers otherwise than PyTorch.
     """
-    try:
+    name = description.source_model["name"]
+    with _converting(name):
         form.write(model, description, folder)
-        description.save(folder)
-        (folder / CARD).write_text(model_card(description, form.loading(description)))
+    description.save(folder)
+    (folder / CARD).write_text(model_card(description, form.loading(description)))
+    with _converting(name):
         found = in_batches(form.load(folder), images)
-    except Exception as error:  # a converter's own, of an operation that it does not know
-        raise UserError(
-            f"{description.source_model['name']} cannot be written in this form and loaded again: "
-            f"{one_line(error)[:160]}; choose another form"
-        ) from error
     agreement = compare(model.probabilities(images).numpy(), found)
     if agreement.largest_difference > TOLERANCE:
         raise UserError(
@@ -144,6 +142,17 @@ def write_export(
             f"{TOLERANCE:.0e} is accepted), so it was not kept; choose another form"
         )
     return agreement
+
+
+@contextmanager
+def _converting(source: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # a converter's own, of an operation that it does not know
+        raise UserError(
+            f"{source} cannot be written in this form and loaded again: {one_line(error)[:160]}; "
+            "choose another form"
+        ) from error
 
 
 def in_batches(answer: Answer, images: np.ndarray) -> np.ndarray:
