@@ -162,21 +162,18 @@ def register(
 
 
 @app.command()
-def runs(artifact: Annotated[Path, typer.Argument(help="A file below data/.")]) -> None:
-    """List the MLflow runs that an artifact comes from and went into."""
+def lineage(artifact: Annotated[Path, typer.Argument(help="A file below data/.")]) -> None:
+    """Show where a file comes from, back to the data: commands, commits, runs."""
+    run_stage("lineage", None, None, artifact=artifact)
 
-    def show() -> None:
-        from pipeline.common.errors import UserError
-        from pipeline.common.project import project_root
-        from pipeline.tracking.lineage import lineage
 
-        if not artifact.is_file():
-            raise UserError(f"{artifact} does not exist; name a file below data/")
-
-        for run in lineage(project_root(), artifact):
-            typer.echo(f"{run.info.run_id}  {run.info.status:<8}  {run.info.run_name}")
-
-    guard(show)
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN", show_default=False, help="Of MLflow.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", show_default=False)],
+) -> None:
+    """Compare two runs, by id, its beginning, or name: params, metrics, the same images."""
+    run_stage("compare", None, None, first=first, second=second)
 
 
 def main() -> None:

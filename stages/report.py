@@ -64,10 +64,21 @@ def run(params: Params) -> None:
         save_for_dvc(store, results, folder)
         if difference := results.differences.get(CO_TUNING):
             _announce(difference, run)
+        run.conclude((folder / "report.md").read_text(encoding="utf-8"), headline(results))
         log.info(
             "The report is %s, and as a page %s",
             *((folder / name).relative_to(store.root) for name in ("report.md", "report.html")),
         )
+
+
+def headline(results: Results) -> dict[str, float]:
+    """Accuracy and NLL of each method, as the pipeline's own metrics."""
+    names = ("accuracy", "nll", "calibrated_nll")
+    return {
+        f"{method} {name}": values[name]
+        for method, values in results.metrics.items()
+        for name in names
+    }
 
 
 def copy_pictures(store: Store, params: Params, folder: Path) -> set[str]:

@@ -195,15 +195,22 @@ def test_the_comment_on_a_pull_request_compares_and_shows_pictures(pulled):
     assert all((pulled / "data/report" / name).exists() for name in pictures)
 
 
-def test_each_stage_has_its_run_found_from_any_artifact(finished):
+def test_runs_hold_together_lead_back_to_the_data_and_can_be_compared(finished):
     client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
     last = json.loads((finished / "data/report/run.json").read_text())["run_id"]
     assert client.get_run(last).data.tags["stage"] == "report"
-    for artifact in ("calibrate/seed-0/calibration.json", "evaluate/co-tuning/seed-0/metrics.json"):
-        assert start(finished, "runs", f"data/{artifact}").end() == 0
-        lines = (finished / "messages").read_text().splitlines()
-        names = {line.split()[-1] for line in lines}
-        assert {"prepare-data", "extract-logits", "tune", "evaluate@co-tuning-0", "report"} <= names
+    parents = client.search_runs(
+        [client.get_experiment_by_name("co-tuning").experiment_id], "tags.pipeline != ''"
+    )
+    assert "vanilla accuracy" in parents[0].data.metrics
+    assert parents[0].data.tags["mlflow.note.content"].startswith("# Did Co-Tuning help?")
+    assert start(finished, "lineage", "data/evaluate/co-tuning/seed-0/metrics.json").end() == 0
+    text = (finished / "messages").read_text()
+    for stage in ("evaluate --method co-tuning", "fine-tune --method", "tune", "prepare-data"):
+        assert f"cot stage {stage}" in text
+    both = ("evaluate@vanilla-0", "evaluate@co-tuning-0")
+    assert start(finished, "compare", *both).end() == 0
+    assert "points of accuracy to the first" in (finished / "messages").read_text()
 
 
 def test_tuning_starts_with_vanilla_and_the_default(finished):

@@ -15,7 +15,8 @@ from pipeline.common.processes import process_tags
 from pipeline.deployment.description import Description
 from pipeline.deployment.model_card import CARD
 from pipeline.tracking.provenance import git_tags
-from pipeline.tracking.runs import StageRun, connect
+from pipeline.tracking.runs import StageRun
+from pipeline.tracking.store import connect
 
 DATA = "input.data/"  # what tags of a run begin with that are hashes of artifacts that it read
 

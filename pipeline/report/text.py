@@ -210,7 +210,7 @@ def making(results: Results) -> Iterable[str]:
     yield table(["What", "Value"], rows)
     yield (
         "All numbers of the methods are in [comparison.csv](comparison.csv). `mlflow ui`, in the "
-        "project's folder, shows the run of each stage; `cot runs data/report/report.md` lists "
+        "project's folder, shows the run of each stage; `cot lineage data/report/report.md` shows "
         "those behind this report; `dvc repro` makes it again."
     )
 

@@ -1,6 +1,16 @@
-"""MLflow: one run a stage, runs grouped as a tree, and the runs behind an artifact.
+"""MLflow: one run a pipeline, below it one a stage, and the runs behind an artifact.
 
 What is tracked never changes what a stage writes.
 """
 
-__all__ = ["groups", "lineage", "provenance", "runs"]
+__all__ = [
+    "assets",
+    "comparison",
+    "groups",
+    "lineage",
+    "names",
+    "pipelines",
+    "provenance",
+    "runs",
+    "store",
+]

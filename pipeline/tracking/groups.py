@@ -9,10 +9,10 @@ from filelock import FileLock
 
 from pipeline.common.processes import process_tags
 from pipeline.common.project import tracking_root
+from pipeline.tracking.pipelines import PARENT
 from pipeline.tracking.provenance import git_tags
-from pipeline.tracking.runs import StageRun, connect, end_dead_runs
-
-PARENT = "mlflow.parentRunId"
+from pipeline.tracking.runs import StageRun
+from pipeline.tracking.store import connect, end_dead_runs
 
 
 @contextmanager

@@ -3,32 +3,27 @@
 import json
 import logging
 import os
-import re
-import socket
-import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, RunTag
 from mlflow.exceptions import MlflowException
 
-from pipeline.common.errors import UserError
 from pipeline.common.files import content_hash, write_aside
-from pipeline.common.processes import is_alive, process_tags
-from pipeline.common.project import main_root, tracking_root
+from pipeline.common.processes import process_tags
+from pipeline.tracking.assets import log_datasets, log_model, log_model_input
+from pipeline.tracking.names import accepted, as_params
+from pipeline.tracking.pipelines import PARENT, describe, pipeline_run
 from pipeline.tracking.provenance import git_tags
+from pipeline.tracking.store import connect, end_dead_runs, experiment_name
 
-EXPERIMENT = "co-tuning"
 LARGEST_LOGGED_FILE = 5_000_000  # bytes; larger artifacts are found by their hash in DVC's cache
-LOCK_PATIENCE = 20  # seconds that a database locked by another process is waited for
 
 log = logging.getLogger(__name__)
-logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 
 class StageRun:
@@ -38,8 +33,11 @@ class StageRun:
     away) must not cost the work of the stage: it is reported once, and the stage goes on.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str, root: Path) -> None:
+    def __init__(
+        self, client: MlflowClient, run_id: str, root: Path, pipeline: str | None = None
+    ) -> None:
         self.client = client
+        self.pipeline = pipeline
         self.run_id = run_id
         self.root = root
         self._unsent: list[Metric] = []
@@ -47,13 +45,13 @@ class StageRun:
 
     def log_params(self, values: Mapping[str, Any]) -> None:
         """Record parameters, flat or nested."""
-        self._try(self.client.log_batch, self.run_id, params=_params(values))
+        self._try(self.client.log_batch, self.run_id, params=as_params(values))
 
     def log_metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
         """Record numbers at a step (an epoch, or 0); values of None are left out."""
         now = int(time.time() * 1000)
         self._unsent += [
-            Metric(_accepted(name), float(value), now, step)
+            Metric(accepted(name), float(value), now, step)
             for name, value in values.items()
             if value is not None
         ]
@@ -62,7 +60,7 @@ class StageRun:
 
     def log_files(self, paths: Sequence[Path]) -> None:
         """Tag the hashes of these outputs and upload those that are small."""
-        names = [_accepted(f"output.{self._name(path)}") for path in paths]
+        names = [accepted(f"output.{self._name(path)}") for path in paths]
         tags = list(map(RunTag, names, map(content_hash, paths)))
         self._try(self.client.log_batch, self.run_id, tags=tags)
         for path in paths:
@@ -72,14 +70,26 @@ class StageRun:
     def set_tag(self, name: str, value: str) -> None:
         self._try(self.client.set_tag, self.run_id, name, value)
 
+    def conclude(self, text: str, metrics: Mapping[str, float]) -> None:
+        """Say on this run and on that of the pipeline what was found.
+
+        Args:
+            text: in Markdown; its beginning becomes their description.
+            metrics: by name, of the pipeline's run.
+        """
+        self._try(describe, self.client, self.run_id, text)
+        if self.pipeline:
+            self._try(describe, self.client, self.pipeline, text)
+            StageRun(self.client, self.pipeline, self.root).log_metrics(metrics)
+
     @contextmanager
     def nested(self, name: str, params: Mapping[str, Any]) -> Iterator["StageRun"]:
         """A child run, a trial say; it ends as FINISHED, or as FAILED with the block."""
         parent = self.client.get_run(self.run_id)
-        tags = {"mlflow.parentRunId": self.run_id} | process_tags()
+        tags = {PARENT: self.run_id} | process_tags()
         child = self.client.create_run(parent.info.experiment_id, run_name=name, tags=tags)
         run = StageRun(self.client, child.info.run_id, self.root)
-        run._try(self.client.log_batch, run.run_id, params=_params(params))
+        run._try(self.client.log_batch, run.run_id, params=as_params(params))
         with run.ending():
             yield run
 
@@ -145,14 +155,18 @@ def stage_run(
     tags |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": command}
     # A study reads what lies in the folders of others.
     read = {path: Path(os.path.relpath(path, root)).as_posix() for path in inputs}
-    tags |= {_accepted(f"input.{name}"): content_hash(path) for path, name in read.items()}
-    created = client.create_run(experiment, run_name=name, tags=tags)
-    run = StageRun(client, created.info.run_id, root)
-    run.log_params(params)
+    tags |= {accepted(f"input.{name}"): content_hash(path) for path, name in read.items()}
+    parent = pipeline_run(client, experiment, root)
+    created = client.create_run(experiment, run_name=name, tags=tags | {PARENT: parent})
+    run = StageRun(client, created.info.run_id, root, parent)
+    run.log_params({**of, **params})
+    run._try(log_datasets, client, run.run_id, root, inputs)
+    run._try(log_model_input, client, experiment, run.run_id, inputs)
     (outputs / "run.json").unlink(missing_ok=True)
     with run.ending():
         yield run
         run.log_files(sorted(path for path in outputs.rglob("*") if path.is_file()))
+        run._try(log_model, client, experiment, run.run_id, outputs, of)
         with write_aside(outputs / "run.json") as aside:
             aside.write_text(
                 json.dumps({"run_id": run.run_id, "experiment": experiment_name(root)}, indent=2)
@@ -164,74 +178,3 @@ def join_run(root: Path, run_id: str) -> StageRun:
     """Write to a run that another process of the same stage has open."""
     client, _ = connect(root)
     return StageRun(client, run_id, root)
-
-
-def connect(root: Path) -> tuple[MlflowClient, str]:
-    """A client, and the id of the experiment of the pipeline that lies in `root`.
-
-    Raises:
-        UserError: the tracking server or database cannot be reached or stays locked.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    place = tracking_root(root)
-    database = place / "mlflow.db"
-    name = experiment_name(root)
-    try:
-        if uri is not None:
-            return _open(MlflowClient(uri), name, None)
-        with FileLock(place / ".mlflow.lock", timeout=LOCK_PATIENCE * 6):
-            _use_write_ahead_log(database)
-            client = MlflowClient(f"sqlite:///{database}?timeout={LOCK_PATIENCE}")
-            return _open(client, name, (place / "mlruns").as_uri())
-    except (MlflowException, OSError, sqlite3.OperationalError) as error:
-        reason = str(error).splitlines()[0][:160]
-        raise UserError(
-            f"MLflow at {uri or database} cannot be used: {reason}; close the program that "
-            "locks it, or set MLFLOW_TRACKING_URI"
-        ) from None
-
-
-def experiment_name(root: Path) -> str:
-    """co-tuning for the repository's main pipeline, else the name of the pipeline's folder."""
-    return EXPERIMENT if root == main_root(root) else root.name
-
-
-def _open(client: MlflowClient, name: str, artifacts: str | None) -> tuple[MlflowClient, str]:
-    experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        return client, experiment.experiment_id
-    return client, client.create_experiment(name, artifact_location=artifacts)
-
-
-def _use_write_ahead_log(database: Path) -> None:
-    connection = sqlite3.connect(database, timeout=LOCK_PATIENCE)
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("BEGIN IMMEDIATE")
-        connection.rollback()
-    finally:
-        connection.close()
-
-
-def end_dead_runs(client: MlflowClient, experiment: str) -> None:
-    """A killed process leaves its run RUNNING; end those of this machine's dead processes."""
-    running = client.search_runs([experiment], "attributes.status = 'RUNNING'")
-    for run in running:
-        tags = run.data.tags
-        if tags.get("host") == socket.gethostname() and not is_alive(int(tags.get("pid", 0))):
-            client.set_terminated(run.info.run_id, "KILLED")
-
-
-def _params(params: Mapping[str, Any], prefix: str = "") -> list[Param]:
-    flat = []
-    for name, value in params.items():
-        if isinstance(value, Mapping):
-            flat += _params(value, f"{prefix}{name}.")
-        else:
-            flat.append(Param(_accepted(prefix + name), str(value)))
-    return flat
-
-
-def _accepted(name: str) -> str:
-    """A param's, metric's or tag's name as MLflow takes it: co-tuning_bss for co-tuning+bss."""
-    return re.sub(r"[^\w .:/-]", "_", name)

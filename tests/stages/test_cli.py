@@ -101,8 +101,8 @@ def test_an_unknown_method_is_refused(cot, method, meant):
     assert f"did you mean {meant}?" in result.stderr
 
 
-def test_an_artifact_that_is_not_there_has_no_runs(cot, project):
-    result = cot("runs", str(project / "data/none.json"))
+def test_an_artifact_that_is_not_there_has_no_lineage(cot, project):
+    result = cot("lineage", str(project / "data/none.json"))
     assert result.returncode == 1
     assert "does not exist" in result.stderr
 

@@ -11,7 +11,7 @@ from sharing import Started, let_go
 from work import GROUPS, record_runs
 
 from pipeline.tracking.groups import PARENT, group_run, grouped_run
-from pipeline.tracking.runs import experiment_name
+from pipeline.tracking.store import experiment_name
 
 
 @pytest.fixture

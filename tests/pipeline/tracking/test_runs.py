@@ -9,7 +9,7 @@ from work import run_stage
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import content_hash
-from pipeline.tracking import runs
+from pipeline.tracking import runs, store
 
 
 def client(root):
@@ -107,7 +107,7 @@ def lock(root):
 
 def test_a_locked_database_is_refused_before_the_work_in_one_line(stage, project, monkeypatch):
     stage("calibrate")
-    monkeypatch.setattr(runs, "LOCK_PATIENCE", 1)
+    monkeypatch.setattr(store, "LOCK_PATIENCE", 1)
     holder = lock(project)
     with pytest.raises(UserError, match="database is locked") as caught:
         stage("tune")
@@ -117,7 +117,7 @@ def test_a_locked_database_is_refused_before_the_work_in_one_line(stage, project
 
 @pytest.mark.slow
 def test_a_database_that_gets_locked_midway_does_not_cost_the_work(project, monkeypatch, caplog):
-    monkeypatch.setattr(runs, "LOCK_PATIENCE", 1)
+    monkeypatch.setattr(store, "LOCK_PATIENCE", 1)
     folder = project / "data/tune"
     folder.mkdir(parents=True)
     with runs.stage_run(project, "tune", {}, [], folder) as run:

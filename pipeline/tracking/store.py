@@ -1,0 +1,76 @@
+"""Where runs are kept: a SQLite database beside the main pipeline, or MLFLOW_TRACKING_URI."""
+
+import logging
+import os
+import socket
+import sqlite3
+from pathlib import Path
+
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from pipeline.common.errors import UserError
+from pipeline.common.processes import is_alive
+from pipeline.common.project import main_root, tracking_root
+
+EXPERIMENT = "co-tuning"
+LOCK_PATIENCE = 20  # seconds that a database locked by another process is waited for
+
+logging.getLogger("mlflow").setLevel(logging.WARNING)
+
+
+def connect(root: Path) -> tuple[MlflowClient, str]:
+    """A client, and the id of the experiment of the pipeline that lies in `root`.
+
+    Raises:
+        UserError: the tracking server or database cannot be reached or stays locked.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    place = tracking_root(root)
+    database = place / "mlflow.db"
+    name = experiment_name(root)
+    try:
+        if uri is not None:
+            return _open(MlflowClient(uri), name, None)
+        with FileLock(place / ".mlflow.lock", timeout=LOCK_PATIENCE * 6):
+            _use_write_ahead_log(database)
+            client = MlflowClient(f"sqlite:///{database}?timeout={LOCK_PATIENCE}")
+            return _open(client, name, (place / "mlruns").as_uri())
+    except (MlflowException, OSError, sqlite3.OperationalError) as error:
+        reason = str(error).splitlines()[0][:160]
+        raise UserError(
+            f"MLflow at {uri or database} cannot be used: {reason}; close the program that "
+            "locks it, or set MLFLOW_TRACKING_URI"
+        ) from None
+
+
+def experiment_name(root: Path) -> str:
+    """co-tuning for the repository's main pipeline, else the name of the pipeline's folder."""
+    return EXPERIMENT if root == main_root(root) else root.name
+
+
+def _open(client: MlflowClient, name: str, artifacts: str | None) -> tuple[MlflowClient, str]:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return client, experiment.experiment_id
+    return client, client.create_experiment(name, artifact_location=artifacts)
+
+
+def _use_write_ahead_log(database: Path) -> None:
+    connection = sqlite3.connect(database, timeout=LOCK_PATIENCE)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
+    finally:
+        connection.close()
+
+
+def end_dead_runs(client: MlflowClient, experiment: str) -> None:
+    """A killed process leaves its run RUNNING; end those of this machine's dead processes."""
+    running = client.search_runs([experiment], "attributes.status = 'RUNNING'")
+    for run in running:
+        tags = run.data.tags
+        if tags.get("host") == socket.gethostname() and not is_alive(int(tags.get("pid", 0))):
+            client.set_terminated(run.info.run_id, "KILLED")
