@@ -45,6 +45,7 @@ def traced(classifier: Classifier, size: int) -> ExportedProgram:
     shapes = ({0: Dim("batch", min=1)},)
     # Weights of a network that has predicted in inference mode cannot be traced, copies can.
     copied = copy.deepcopy(classifier).requires_grad_(False).eval()
+    copied.to(memory_format=torch.contiguous_format)
     return torch.export.export(copied, (example,), dynamic_shapes=shapes)
 
 

@@ -34,8 +34,9 @@ SIZES = {"test_resnet": (32, 36), "test_vit": (32, 40), "shufflenet_v2_x0_5": (3
 OPTIONS = {"timm:test_vit": {"img_size": 32}}
 FORMS = {
     "timm:test_vit": ("weights", "hugging-face"),
-    "shufflenet_v2_x0_5": ("onnx", "weights"),
-    "hf": ("torch-export", "hugging-face"),
+    "efficientnet-lite0": ("weights", "hugging-face"),
+    "shufflenet_v2_x0_5": ("weights",),
+    "hf": ("onnx", "hugging-face"),
 }
 
 
@@ -61,6 +62,8 @@ def named_source(name: str, folder: Path) -> tuple[str, str]:
         size = {"height": 32, "width": 32}
         transformers.ViTImageProcessor(size=size).save_pretrained(folder / "source")
         return f"hf:{folder / 'source'}", "published"
+    if name == "efficientnet-lite0":
+        return name, "published"
     if name.startswith("timm:"):
         network = timm.create_model(name.removeprefix("timm:"), **OPTIONS.get(name, {}))
     else:
