@@ -20,8 +20,10 @@ def run(params: Params, form: str, method: str | None, output: Path | None) -> N
     method = trained_method(store, params, method)
     with write_folder_aside(folder) as aside:
         _, found = export(store, params, chosen, method, aside)
+    here = Path.cwd()
+    shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
     Console().print(
-        f"{folder}: {method} as {form}; on {found.images} images the same class as PyTorch on "
+        f"{shown}: {method} as {form}; on {found.images} images the same class as PyTorch on "
         f"{found.same_class}, probabilities within {found.largest_difference:.1e}.",
         markup=False,
         highlight=False,

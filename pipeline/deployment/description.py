@@ -34,6 +34,7 @@ class Description:
             mean and std per channel of images in [0, 1], in red, green, blue.
         data: prepare_data.source, and the number of images of each split.
         metrics: on the test split, with intervals, as in metrics.json; empty without one.
+        crops: of each test image that these are of; an exported model sees one, the centre.
         git: commit and whether tracked files differed, at the export.
         runs: ids of the MLflow runs behind it, by stage.
     """
@@ -46,6 +47,7 @@ class Description:
     preprocessing: Mapping[str, Any]
     data: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    crops: int
     git: Mapping[str, str]
     runs: Mapping[str, str]
 
@@ -79,7 +81,7 @@ def describe(store: Store, params: Params, model: TargetModel) -> Description:
         method=model.method,
         seed=params.sample,
         source_model={
-            "name": source.name,
+            "name": _shared_name(source.name),
             "weights": Path(source.weights).name,
             "licence": licence(source.name, source.weights),
         },
@@ -96,6 +98,7 @@ def describe(store: Store, params: Params, model: TargetModel) -> Description:
             **{str(split): int(count) for split, count in sorted(splits.items())},
         },
         metrics=read_json(judged) if judged.exists() else {},
+        crops=params.evaluate.crops,
         git={name.rpartition(".")[2]: value for name, value in git_tags(store.root).items()},
         runs=_runs(store, model.method),
     )
@@ -113,6 +116,12 @@ def licence(source: str, weights: str) -> str:
         config: Any = timm.get_pretrained_cfg(source.removeprefix("timm:"))
         return str(config.license or "unknown") if config else "unknown"
     return "unknown"
+
+
+def _shared_name(source: str) -> str:
+    """Of a model in a local folder the folder's name: where it lies concerns nobody else."""
+    prefix, colon, name = source.rpartition("hf:")
+    return f"{prefix}{colon}{Path(name).name}" if Path(name).is_dir() else source
 
 
 def _runs(store: Store, method: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -86,7 +87,7 @@ def here(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_answers_as_pytorch_does(
-    here: Path, form: str, capsys: pytest.CaptureFixture[str]
+    here: Path, form: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export.run(VALUES, form, None, None)
     folder = here / "exports" / form
@@ -99,6 +100,15 @@ def test_every_form_answers_as_pytorch_does(
     found = compare(expected, in_batches(answer, images))
     assert (found.images, found.same_class) == (200, 200)
     assert found.largest_difference < 1e-4
+    run_its_card(folder, here / "photos/sea/2.jpg", monkeypatch)
+
+
+def run_its_card(folder: Path, image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of Python by which a card says that the model is loaded, beside an image."""
+    shutil.copy(image, folder / "image.jpg")
+    monkeypatch.chdir(folder)
+    (code,) = re.findall("```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    exec(code, {})
 
 
 def test_what_lies_beside_it_says_what_it_is(here: Path) -> None:
@@ -233,7 +243,9 @@ def ask(address: str, image: str) -> Any:
 
 @pytest.mark.processes
 def test_mlflow_serves_it(here: Path, tmp_path: Path) -> None:
-    export.run(VALUES, "mlflow", None, tmp_path / "model")
+    command = ["cot", "export", "mlflow", "--output", str(tmp_path / "model")]
+    result = subprocess.run(command, cwd=here, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
     model = load_target_model(Store(here), VALUES, "vanilla")
     with serving(tmp_path / "model", tmp_path / "log") as address:
         for path in here.glob("photos/*/1*1.jpg"):

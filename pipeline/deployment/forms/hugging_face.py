@@ -76,6 +76,8 @@ def load(folder: Path) -> Answer:
 
 def loading(description: Description) -> str:
     return """\
+import transformers
+
 classify = transformers.pipeline("image-classification", model=".")
 for found in classify("image.jpg"):
     print(found["label"], found["score"])

@@ -83,6 +83,9 @@ def png(square: np.ndarray) -> bytes:
 
 def loading(description: Description) -> str:
     return """\
+from pathlib import Path
+import mlflow, pandas as pd
+
 model = mlflow.pyfunc.load_model(".")
 images = pd.DataFrame({"image": [Path("image.jpg").read_bytes()]})
 print(model.predict(images))

@@ -58,6 +58,9 @@ def load(folder: Path) -> Answer:
 def loading(description: Description) -> str:
     size = description.stored_size
     return f"""\
+import numpy as np, onnxruntime
+from PIL import Image
+
 session = onnxruntime.InferenceSession("{FILE}")
 square = Image.open("image.jpg").convert("RGB").resize(({size}, {size}), Image.Resampling.BILINEAR)
 probabilities = session.run(None, {{"{INPUT}": np.array(square)[None]}})[0]

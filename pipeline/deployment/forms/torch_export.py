@@ -31,6 +31,9 @@ def load(folder: Path) -> Answer:
 def loading(description: Description) -> str:
     size = description.stored_size
     return f"""\
+import numpy as np, torch
+from PIL import Image
+
 network = torch.export.load("{FILE}").module()
 square = Image.open("image.jpg").convert("RGB").resize(({size}, {size}), Image.Resampling.BILINEAR)
 probabilities = network(torch.from_numpy(np.array(square)[None]))

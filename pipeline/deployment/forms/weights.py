@@ -54,9 +54,13 @@ def loading(description: Description) -> str:
     library, name, options = _call(description)
     arguments = ", ".join([f'"{name}"', *(f"{key}={value}" for key, value in options.items())])
     module = {"timm": "timm", "torchvision": "torchvision.models"}[library]
+    size = description.preprocessing["input_size"]
     return f"""\
+import safetensors.torch, torch, {module}
+
 network = {module}.{_FUNCTIONS[library]}({arguments}).eval()
 network.load_state_dict(safetensors.torch.load_file("{FILE}"))
+images = torch.zeros(1, 3, {size}, {size})  # centre crops, normalised as above
 probabilities = torch.softmax(network(images) / {description.temperature:.6g}, dim=1)
 """
 

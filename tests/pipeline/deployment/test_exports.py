@@ -96,7 +96,7 @@ def fine_tuned(name: str, folder: Path) -> tuple[TargetModel, Description]:
             **{"mean": list(inputs.mean), "std": list(inputs.std)},
         },
         data={"source": "image-folder", "train": 9, "validation": 3},
-        **{"metrics": {}, "git": {}, "runs": {}},
+        **{"metrics": {}, "crops": 1, "git": {}, "runs": {}},
     )
 
 
