@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dvc.api import DVCFileSystem
+from dvc.exceptions import DvcException
 from mlflow.entities import Run
-from ruamel.yaml import YAML
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import content_hash
@@ -50,14 +51,13 @@ def lineage(root: Path, artifact: Path) -> Origin:
 
 
 def recorded(root: Path, artifact: Path) -> bool | None:
-    """Whether dvc.lock has this content for the file; None where it does not list it alone."""
-    path = root / "dvc.lock"
-    if not path.exists():
+    """Whether dvc.lock has this content for the file; None of a file that is no output."""
+    name = artifact.resolve().relative_to(root.resolve()).as_posix()
+    try:
+        known = DVCFileSystem(str(root)).info(name)["dvc_info"]["md5"]
+    except (DvcException, OSError, KeyError):
         return None
-    stages = (YAML(typ="safe").load(path.read_text()) or {}).get("stages", {})
-    outs = {out["path"]: out.get("md5") for stage in stages.values() for out in stage["outs"]}
-    known = outs.get(artifact.resolve().relative_to(root.resolve()).as_posix())
-    return None if known is None else known == content_hash(artifact)
+    return bool(known == content_hash(artifact))
 
 
 def _origin(path: str, content: str, writers: Mapping[str, Run], above: frozenset[str]) -> Origin:

@@ -17,7 +17,7 @@ from pipeline.common.files import content_hash, write_aside
 from pipeline.common.processes import process_tags
 from pipeline.tracking.assets import log_datasets, log_model, log_model_input
 from pipeline.tracking.names import accepted, as_params
-from pipeline.tracking.pipelines import PARENT, describe, pipeline_run
+from pipeline.tracking.pipelines import PARENT, describe, link_reused, pipeline_run
 from pipeline.tracking.provenance import git_tags
 from pipeline.tracking.store import connect, end_dead_runs, experiment_name
 
@@ -81,6 +81,7 @@ class StageRun:
         if self.pipeline:
             self._try(describe, self.client, self.pipeline, text)
             StageRun(self.client, self.pipeline, self.root).log_metrics(metrics)
+            self._try(link_reused, self.client, self.pipeline, self.root)
 
     @contextmanager
     def nested(self, name: str, params: Mapping[str, Any]) -> Iterator["StageRun"]:
@@ -94,8 +95,8 @@ class StageRun:
             yield run
 
     @contextmanager
-    def ending(self) -> Iterator[None]:
-        """Give the run the status with which the block ends."""
+    def ending(self, pipeline: str | None = None) -> Iterator[None]:
+        """Give the run the status with which the block ends; the pipeline's run ends with it."""
         status = "FAILED"
         try:
             yield
@@ -107,6 +108,8 @@ class StageRun:
             if self._unsent:
                 self.log_metrics({})
             self._try(self.client.set_terminated, self.run_id, status)
+            if pipeline:
+                self._try(self.client.set_terminated, pipeline)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
@@ -156,14 +159,15 @@ def stage_run(
     # A study reads what lies in the folders of others.
     read = {path: Path(os.path.relpath(path, root)).as_posix() for path in inputs}
     tags |= {accepted(f"input.{name}"): content_hash(path) for path, name in read.items()}
-    parent = pipeline_run(client, experiment, root)
-    created = client.create_run(experiment, run_name=name, tags=tags | {PARENT: parent})
+    parent = _pipeline(client, experiment, root)
+    tags |= {PARENT: parent} if parent else {}
+    created = client.create_run(experiment, run_name=name, tags=tags)
     run = StageRun(client, created.info.run_id, root, parent)
-    run.log_params({**of, **params})
+    run.log_params({**params, **of})
     run._try(log_datasets, client, run.run_id, root, inputs)
     run._try(log_model_input, client, experiment, run.run_id, inputs)
     (outputs / "run.json").unlink(missing_ok=True)
-    with run.ending():
+    with run.ending(parent):
         yield run
         run.log_files(sorted(path for path in outputs.rglob("*") if path.is_file()))
         run._try(log_model, client, experiment, run.run_id, outputs, of)
@@ -172,6 +176,15 @@ def stage_run(
                 json.dumps({"run_id": run.run_id, "experiment": experiment_name(root)}, indent=2)
                 + "\n"
             )
+
+
+def _pipeline(client: MlflowClient, experiment: str, root: Path) -> str | None:
+    try:
+        return pipeline_run(client, experiment, root)
+    except (MlflowException, OSError) as error:
+        reason = str(error).splitlines()[0][:160]
+        log.warning("the MLflow run of the pipeline cannot be written: %s", reason)
+        return None
 
 
 def join_run(root: Path, run_id: str) -> StageRun:

@@ -1,7 +1,8 @@
+import subprocess
+
 import pytest
 
 from pipeline.common.errors import UserError
-from pipeline.common.files import content_hash
 from pipeline.tracking.lineage import lineage, recorded
 
 
@@ -54,13 +55,13 @@ def test_an_artifact_that_no_run_wrote_is_said_so(stage, project):
         lineage(project, project / "other.txt")
 
 
-def test_a_file_is_held_against_the_lock(project):
-    path = project / "data/best.json"
-    path.parent.mkdir()
-    path.write_text("{}")
-    assert recorded(project, path) is None
-    lock = "stages: {tune: {outs: [{path: data/best.json, md5: HASH}]}}"
-    (project / "dvc.lock").write_text(lock.replace("HASH", content_hash(path)))
+def test_a_file_is_held_against_the_lock_in_a_folder_too(project):
+    command = "mkdir -p data/tune && echo a > data/tune/best.json"
+    (project / "dvc.yaml").write_text(f"stages: {{tune: {{cmd: {command}, outs: [data/tune]}}}}")
+    for arguments in ("init --no-scm --quiet", "repro --quiet"):
+        subprocess.run(["dvc", *arguments.split()], cwd=project, check=True)
+    path = project / "data/tune/best.json"
     assert recorded(project, path) is True
-    path.write_text("{ }")
+    path.write_text("b")
     assert recorded(project, path) is False
+    assert recorded(project, project / "dvc.yaml") is None

@@ -43,6 +43,26 @@ def test_stages_of_one_params_yaml_lie_below_one_run_and_others_below_another(
     assert parent.info.status == "FINISHED"
     assert parent.data.params["fine_tune.epochs"] == "3"
     assert parent.data.params["prepare_data.root"] == "photos"
+    assert parent.info.end_time >= second.info.end_time
+
+
+def test_more_params_than_mlflow_takes_at_once_are_all_there(stage, project, client):
+    values = "\n".join(f"  value_{number}: {number}" for number in range(150))
+    (project / "params.yaml").write_text(f"many:\n{values}\n")
+    parent = client.get_run(stage("tune").data.tags[PARENT])
+    assert len(parent.data.params) == 150
+
+
+def test_what_an_earlier_pipeline_made_is_linked(stage, project, client):
+    write_params(project, 3)
+    earlier = stage("calibrate")
+    write_params(project, 4)
+    folder = project / "data/report"
+    folder.mkdir(parents=True)
+    with stage_run(project, "report", {}, [], folder) as run:
+        run.conclude("text", {})
+    parent = client.get_run(client.get_run(run.run_id).data.tags[PARENT])
+    assert parent.data.tags["reused.calibrate"] == earlier.info.run_id
 
 
 def test_what_was_found_is_said_on_the_pipelines_run(project, client):
