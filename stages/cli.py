@@ -127,6 +127,7 @@ def serve(
     run_stage("serve", None, None, seed=seed, method=method, host=host, port=port)
 
 
+@app.command()
 def export(
     form: Annotated[
         Literal["onnx", "weights", "mlflow", "hugging-face", "torch-export"],
