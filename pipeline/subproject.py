@@ -18,6 +18,7 @@ from pipeline.common.files import write_aside
 from pipeline.params import Params, load, write_values
 
 CODE = ("pipeline", "stages")
+MAIN_EXPERIMENT = "co-tuning"  # of the main pipeline's runs
 HEADING = "# {} as `cot init` copied it; the same call copies it again.\n"
 
 
@@ -40,6 +41,8 @@ def check_place(folder: Path, checkout: Path) -> None:
         raise UserError(
             f"--as {folder} is there and no project; name a folder that is new or empty"
         )
+    if folder.name == MAIN_EXPERIMENT:
+        raise UserError(f"--as {folder}: runs of the main pipeline have that name; choose another")
     others = [path.parent for path in checkout.glob("*/*/params.yaml")]
     if same := [other for other in others if other.name == folder.name]:
         raise UserError(

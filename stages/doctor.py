@@ -13,12 +13,20 @@ from pipeline.common.project import project_root, tracking_root
 from pipeline.params import load
 
 MARKS = {"good": ("✓", "green"), "note": ("·", "yellow"), "mend": ("✗", "red")}
-PATIENCE = 9.0  # seconds, for all that waits
+PATIENCE = 9.0  # seconds, from the start, for what DVC says
+ANSWER, WORK = 5.0, 60.0  # seconds, for what waits for other machines and for what only computes
+WAITING = ("tracking", "remote")
 
 
 def run() -> bool:
-    """Whether nothing has to be mended."""
+    """Whether nothing has to be mended.
+
+    Raises:
+        UserError: there is no project here.
+    """
     root = project_root()
+    if not (root / "params.yaml").is_file():
+        raise UserError(f"{root} is in no project; run this beside a params.yaml")
     checkout = tracking_root(root)
     begin = time.monotonic()
     status = workspace.start_status(root)
@@ -32,7 +40,10 @@ def run() -> bool:
         "leftovers": lambda: workspace.leftovers(root),
     }
     console = Console(highlight=False)
-    findings = [say(checked(title, check), console) for title, check in checks.items()]
+    findings = [
+        say(checked(title, check, ANSWER if title in WAITING else WORK), console)
+        for title, check in checks.items()
+    ]
     left = max(1.0, PATIENCE - (time.monotonic() - begin))
     waited = checked("artifacts", lambda: workspace.artifacts(status, left), left + 1)
     findings.append(say(waited, console))

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.common.errors import UserError
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root, tracking_root
 from pipeline.datasets.inspection import (
@@ -29,7 +30,7 @@ from pipeline.datasets.proposal import (
     propose,
     warnings,
 )
-from pipeline.datasets.readers.registry import list_image_folder
+from pipeline.datasets.readers.registry import Listing, list_image_folder
 from pipeline.params import Params, load, write_values
 from pipeline.sources.models import published_input
 from pipeline.subproject import check_place, make_project, path_from
@@ -48,7 +49,7 @@ def run(images: Path, folder: Path | None, dry_run: bool) -> None:
         check_place(root, checkout)
     existing = root / "params.yaml"
     params = load(existing if existing.exists() else checkout / "params.yaml")
-    listing = list_image_folder(images.resolve(), "the folder that you named")
+    listing = listed(images.resolve())
     with progress("looking at images", len(listing.samples)) as advance:
         looks = look_at_all(listing, advance)
     console = Console()
@@ -62,12 +63,28 @@ def run(images: Path, folder: Path | None, dry_run: bool) -> None:
     if dry_run:
         console.print("Nothing is written (--dry-run).")
         return
-    if folder is not None and root != main:
+    if folder is not None and root != checkout:
         make_project(root, checkout)
     changes = write_values(root / "params.yaml", as_overlay(choices))
     console.print(f"{len(changes)} values written to {root / 'params.yaml'}.", soft_wrap=True)
     where = "" if root == Path.cwd() else f"cd {folder or root} && "
     console.print(f"Next: {where}dvc repro; or first {where}cot doctor", soft_wrap=True)
+    if folder is not None and root != checkout:
+        console.print(f"To commit it: git add {folder}; its data is ignored", soft_wrap=True)
+
+
+def listed(images: Path) -> Listing:
+    """The files of a folder.
+
+    Raises:
+        UserError: as list_image_folder; or the folder or one above it may not be looked into.
+    """
+    try:
+        return list_image_folder(images, "the folder that you named")
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or images} cannot be listed: {error.strerror}; make it readable"
+        ) from None
 
 
 def source_model(params: Params) -> Model:

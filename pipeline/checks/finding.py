@@ -23,7 +23,7 @@ class Finding:
     state: Literal["good", "note", "mend"] = "good"
 
 
-def checked(title: str, check: Callable[[], Finding], patience: float = 5.0) -> Finding:
+def checked(title: str, check: Callable[[], Finding], patience: float) -> Finding:
     """What a check finds; an error or a wait of more than `patience` seconds is to be mended."""
     found: list[Finding] = []
 

@@ -20,6 +20,8 @@ from pipeline.subproject import CODE, stages_of
 
 # As write_aside names what is in the making.
 IN_THE_MAKING = re.compile(r"^\.[a-z0-9_]{8}(\.\w+)?$")
+BUSY = re.compile("acquire lock|being blocked by")
+PASSWORD = re.compile(r"(?<=://)[^/@]*@")
 GONE = ("deleted", "not in cache")
 DEAD = """select host.run_uuid, host.value, pid.value from tags host
     join tags pid on pid.run_uuid = host.run_uuid and pid.key = 'pid'
@@ -27,11 +29,18 @@ DEAD = """select host.run_uuid, host.value, pid.value from tags host
     where host.key = 'host' and runs.status = 'RUNNING'"""
 
 
+def definition(root: Path) -> Path:
+    """The dvc.yaml of a folder's stages; that of a study lies beside the folder."""
+    own, shared = root / "dvc.yaml", root.parent / "dvc.yaml"
+    is_study = not own.exists() and shared.exists()
+    return shared if is_study else own
+
+
 def start_status(root: Path) -> "subprocess.Popen[str]":
     """Begin what `artifacts` reads, since DVC takes seconds."""
     return subprocess.Popen(
         [sys.executable, "-m", "dvc", "status", "--json", "dvc.yaml"],
-        cwd=root,
+        cwd=definition(root).parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -47,10 +56,10 @@ def artifacts(status: "subprocess.Popen[str]", patience: float) -> Finding:
         text = f"not known: `dvc status` takes over {patience:.0f} s, where it sees images first"
         return Finding("artifacts", text, "note")
     if status.returncode:
-        last = (err.strip().splitlines() or ["no reason given"])[-1]
-        if "lock" in last.lower():
+        if BUSY.search(err):
             return Finding("artifacts", "not known: a stage is running", "note")
-        return Finding("artifacts", f"`dvc status`: {last}", "mend")
+        reason = " ".join(err.split()).removeprefix("ERROR: ") or "no reason given"
+        return Finding("artifacts", f"`dvc status`: {reason}", "mend")
     changed = json.loads(out)
     missing = [stage for stage, why in changed.items() if _is_missing(why)]
     stale = [stage for stage in changed if stage not in missing]
@@ -72,6 +81,8 @@ def _is_missing(why: list[object]) -> bool:
 def stages(root: Path) -> Finding:
     """Whether a project's code and dvc.yaml are those of its checkout."""
     checkout = tracking_root(root)
+    if (shared := definition(root)).parent != root:
+        return Finding("stages", f"those of the studies in {shared}")
     if not (root / "dvc.yaml").is_file():
         raise UserError(f"{root / 'dvc.yaml'} is missing; `git checkout dvc.yaml` brings it back")
     broken = [name for name in CODE if not (root / name).is_dir()]
@@ -101,9 +112,15 @@ def tracking(root: Path) -> Finding:
     except Exception as error:  # whatever a driver raises
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"MLFLOW_TRACKING_URI {uri} cannot be used: {reason}; start that server, or unset it"
+            f"MLFLOW_TRACKING_URI {_shown(uri)} cannot be used: {_shown(reason)}; start that "
+            "server, or unset it"
         ) from None
-    return Finding("tracking", f"{uri} answers")
+    return Finding("tracking", f"{_shown(uri)} answers")
+
+
+def _shown(text: str) -> str:
+    """Without what a URL has before its host: a password may be in it."""
+    return PASSWORD.sub("", text)
 
 
 def _database(path: Path) -> Finding:
@@ -135,7 +152,7 @@ def remote(root: Path) -> Finding:
         name = repository.config["core"].get("remote")
         if name is None:
             return Finding("remote", "none is configured", "note")
-        place = repository.cloud.get_remote_odb(name)
+        place = repository.cloud.get_remote(name)
         is_there = place.fs.exists(place.path)
         if not is_there and place.fs.protocol == "local":
             raise UserError(f"{name}: {place.path} is not there; mount it, or `mkdir` it")
@@ -150,9 +167,9 @@ def leftovers(root: Path) -> Finding:
         if IN_THE_MAKING.match(path.name) and path.is_file()
     ]
     kept = [path.stat().st_size for path in (root / ".work").rglob("*") if path.is_file()]
-    work = f"{sum(kept) / 1e9:.2f} GB in {root / '.work'} that stages go on with"
+    work = f"{sum(kept) / 1e6:.1f} MB in {root / '.work'} that stages go on with"
     if found:
         named = name_some([os.path.relpath(path, root) for path in found], limit=2)
         text = f"unfinished files, to delete while no stage runs: {named}"
         return Finding("leftovers", f"{text}; {work}", "note")
-    return Finding("leftovers", work if kept else "none")
+    return Finding("leftovers", work if sum(kept) else "none")

@@ -222,12 +222,12 @@ def warnings(seen: Seen, repeats: Repeats, kinds: Mapping[str, int]) -> list[str
     ):
         if groups:
             advice = "keep one file of each"
-            lines.append(f"{len(groups)} images {where}, {harm}; {advice}: {_named(groups)}")
+            lines.append(f"equal files {where} ({len(groups)}), {harm}; {advice}: {_named(groups)}")
     drawn = seen.validation is None or seen.test is None
     if repeats.within_class and drawn:
         lines.append(
-            f"{len(repeats.within_class)} images are there twice in a class, one may train and "
-            f"the other test; keep one file of each: {_named(repeats.within_class)}"
+            f"equal files are in one class ({len(repeats.within_class)}), one may train and the "
+            f"other test; keep one file of each: {_named(repeats.within_class)}"
         )
     smallest = min(seen.by_class, key=lambda name: seen.by_class[name])
     least, most = seen.by_class[smallest], max(seen.by_class.values())

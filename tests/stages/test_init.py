@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
-from small_project import call, clean, copy_project, draw_photos, executed, write_params
+from small_project import (
+    call,
+    changed_stages,
+    clean,
+    copy_project,
+    draw_photos,
+    executed,
+    write_params,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +42,11 @@ def test_a_dry_run_shows_all_and_writes_nothing(checkout: Path) -> None:
     assert (checkout / "params.yaml").read_text() == before
     for words in (
         *("night sky", "broken", "bad.jpg (not an image of a known format)"),
-        *("1 images are in several classes", "prepare_data.on_bad_image", "Nothing is written"),
+        *(
+            "equal files are in several classes (1)",
+            "prepare_data.on_bad_image",
+            "Nothing is written",
+        ),
     ):
         assert words in text
 
@@ -67,26 +79,21 @@ def test_a_second_data_set_is_a_project_of_its_own(checkout: Path) -> None:
     assert values(project / "params.yaml")["prepare_data"]["root"] == "../../photos"
     assert values(project / "params.yaml")["prepare_data"]["on_bad_image"] == "skip"
     small = {"source_model": {"input_size": 32}, "prepare_data": {"stored_size": 36}}
-    write_params(project, small | {"tune": {"trials": 0}, "fine_tune": {"seeds": [0]}})
-    result = call(project, "dvc", "repro", "fit-relationship@0")
+    small |= {"tune": {"trials": 0}, "fine_tune": {"seeds": [0], "epochs": 1}}
+    small["fine_tune"]["methods"] = ["vanilla", "co-tuning"]
+    small |= {stage: {"bootstrap_resamples": 100} for stage in ("evaluate", "report")}
+    write_params(project, small)
+    result = call(project, "dvc", "repro")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert {"prepare-data", "extract-logits", "fit-relationship"} <= executed(result.stdout)
-    assert (project / "data/fit-relationship/seed-0/relationship.safetensors").exists()
-    assert not (checkout / "data/fit-relationship").exists()
+    assert {"prepare-data", "evaluate", "report"} <= executed(result.stdout)
+    assert "night sky" in (project / "data/report/report.md").read_text()
+    assert changed_stages(project) == set()
+    assert not (checkout / "data/report").exists()
     client = MlflowClient(f"sqlite:///{checkout / 'mlflow.db'}")
     assert client.get_experiment_by_name("other") is not None
     assert not (project / "mlflow.db").exists()
     report = call(project, "cot", "doctor").stdout
     assert f"those of {checkout}" in report
-
-
-def test_a_place_outside_or_taken_is_refused(checkout: Path, tmp_path: Path) -> None:
-    (checkout / "taken").mkdir()
-    (checkout / "taken/file").write_text("x")
-    for place, words in ((str(tmp_path), "expected a folder below"), ("taken", "new or empty")):
-        result = call(checkout, "cot", "init", "photos", "--as", place)
-        assert result.returncode == 1
-        assert words in result.stderr
 
 
 def test_doctor_has_a_line_for_everything_and_fails_where_something_must_be_mended(

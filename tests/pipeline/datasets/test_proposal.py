@@ -75,7 +75,7 @@ def test_a_small_disk_gets_smaller_squares_or_a_refusal() -> None:
 def test_warnings_name_what_repeats_and_what_is_uneven() -> None:
     repeats = Repeats((("train/a.png", "test/b.png"),), (("cat/a.png", "dog/c.png"),), ())
     lines = warnings(seen(100, 5), repeats, {"grey-scale": 3})
-    assert lines[0].startswith("1 images are in several splits")
+    assert lines[0].startswith("equal files are in several splits (1)")
     assert "train/a.png = test/b.png" in lines[0]
     assert "one of the labels is wrong" in lines[1]
     assert "20 times the images of the smallest, class 1 (5)" in lines[2]
