@@ -11,7 +11,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.project import main_root, tracking_root
 from pipeline.params import load
 from pipeline.subproject import MAIN_EXPERIMENT, check_place, make_project, moved_paths
-from pipeline.tracking.runs import EXPERIMENT, experiment_name
+from pipeline.tracking.store import EXPERIMENT, experiment_name
 
 PARAMS = "source_model: {weights: mine/w.safetensors} # mine\nprepare_data: {root: photos}\n"
 STAGES = """stages:
