@@ -3,6 +3,7 @@
 import io
 import logging
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,7 +66,11 @@ def write(model: TargetModel, description: Description, folder: Path) -> None:
 
 
 def load(folder: Path) -> Answer:
-    served = _pyfunc().load_model(str(folder))
+    before = sys.path
+    try:
+        served = _pyfunc().load_model(str(folder))
+    finally:
+        sys.path = before  # MLflow leaves the model's own code before this project's
 
     def answer(squares: np.ndarray) -> np.ndarray:
         images = pd.DataFrame({"image": [png(square) for square in squares]})
