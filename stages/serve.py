@@ -9,6 +9,7 @@ import uvicorn
 from pipeline.artifacts import Store
 from pipeline.common.errors import UserError
 from pipeline.common.project import project_root
+from pipeline.deployment.connections import BoundedProtocol
 from pipeline.deployment.server import Classifier, create_app
 from pipeline.deployment.target_model import load_target_model, trained_method
 from pipeline.deployment.uploads import Limits
@@ -26,6 +27,7 @@ def run(params: Params, method: str | None, host: str, port: int) -> None:
     app = create_app(classify, params.source_model.name, Limits())
     config = uvicorn.Config(
         app,
+        http=BoundedProtocol,
         log_level="warning",
         timeout_keep_alive=5,
         timeout_graceful_shutdown=5,
@@ -34,11 +36,21 @@ def run(params: Params, method: str | None, host: str, port: int) -> None:
     log.info(
         "%s is served at http://%s:%d; Ctrl-C ends it", model.method, shown, place.getsockname()[1]
     )
-    uvicorn.Server(config).run(sockets=[place])
+    serve_until_signal(uvicorn.Server(config), place)
+
+
+def serve_until_signal(server: uvicorn.Server, place: socket.socket) -> None:
+    """Answer until SIGINT or SIGTERM, which are how a server ends, and no failure."""
+    try:
+        server.run(sockets=[place])
+    except (KeyboardInterrupt, SystemExit):
+        # uvicorn finishes what it has begun, then raises the signal again.
+        if not server.should_exit:
+            raise
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that is bound, before anything is loaded.
+    """A socket that listens before anything is loaded; who comes too early waits.
 
     Raises:
         UserError: the port is taken, or the host is none of this machine's.
@@ -48,6 +60,8 @@ def listening(host: str, port: int) -> socket.socket:
         place = socket.socket(family, socket.SOCK_STREAM)
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         place.bind((host, port))
+        # Two sockets can be bound to a port as long as neither listens.
+        place.listen()
     except OSError as error:
         raise UserError(
             f"{host}:{port} cannot be listened at ({error.strerror or error}); "

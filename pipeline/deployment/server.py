@@ -15,18 +15,17 @@ from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.types import ASGIApp
 from swagger_ui_bundle import swagger_ui_path
 from torch import Tensor
 
+from pipeline.deployment.connections import API_PAGE, guarded
 from pipeline.deployment.images import square_of
 from pipeline.deployment.target_model import TargetModel
 from pipeline.deployment.uploads import FIELD, Limits, uploaded_image
 
 PAGE = Path(__file__).parent / "serve-page"
 SHOWN_CATEGORIES = 8
-# The page asks for nothing from elsewhere, and no text in it can become a script.
-POLICY = "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'"
 READ_AT_ONCE = 32  # bodies in memory; further ones wait on their way
 DECODED_AT_ONCE = 2  # images; one takes up to 3 bytes a pixel
 BODY = {
@@ -120,7 +119,7 @@ class Classifier:
         )
 
 
-def create_app(classify: Classifier, source_model: str, limits: Limits) -> FastAPI:
+def create_app(classify: Classifier, source_model: str, limits: Limits) -> ASGIApp:
     """The page at /, POST /predict, GET /model, GET /health, and the API's own page at /docs.
 
     Args:
@@ -133,14 +132,6 @@ def create_app(classify: Classifier, source_model: str, limits: Limits) -> FastA
     app.router.routes = [route for route in app.router.routes if _is_schema(route)]
     app.mount("/api-page", StaticFiles(directory=swagger_ui_path))
     reading, decoding = asyncio.Semaphore(READ_AT_ONCE), asyncio.Semaphore(DECODED_AT_ONCE)
-
-    @app.middleware("http")
-    async def policed(request: Request, call_next: Any) -> Response:
-        response: Response = await call_next(request)
-        if not request.url.path.startswith(("/docs", "/api-page")):
-            response.headers["Content-Security-Policy"] = POLICY
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -173,7 +164,7 @@ def create_app(classify: Classifier, source_model: str, limits: Limits) -> FastA
                 raise HTTPException(422, f"the image cannot be read: {error}") from None
         return await asyncio.to_thread(classify, square)
 
-    @app.get("/docs", include_in_schema=False)
+    @app.get(API_PAGE, include_in_schema=False)
     async def api_page() -> HTMLResponse:
         return get_swagger_ui_html(
             openapi_url="/openapi.json",
@@ -190,7 +181,7 @@ def create_app(classify: Classifier, source_model: str, limits: Limits) -> FastA
             raise HTTPException(404, f"there is no {name} here; the page is at /")
         return FileResponse(PAGE / name)
 
-    return app
+    return guarded(app)
 
 
 def _is_schema(route: Any) -> bool:

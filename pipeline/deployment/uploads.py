@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fastapi import HTTPException, Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 FIELD = "image"
+LINGER_SECONDS = 3.0
+Parts = AsyncGenerator[bytes, None]
 
 
 @dataclass(frozen=True)
@@ -33,19 +37,35 @@ async def uploaded_image(request: Request, limits: Limits) -> bytes:
         HTTPException: 408 where the body takes too long, 413 where it is too large, 422 where
             there is not exactly one image in it.
     """
+    parts = request.stream()
     try:
         async with asyncio.timeout(limits.seconds):
-            if request.headers.get("content-type", "").startswith("multipart/form-data"):
-                return await _field(request, limits)
-            return b"".join([part async for part in _bounded(request, limits)])
+            kind = request.headers.get("content-type", "").lower()
+            if kind.startswith("multipart/form-data"):
+                return await _field(request.headers, _bounded(parts, limits))
+            return b"".join([part async for part in _bounded(parts, limits)])
     except TimeoutError:
         raise HTTPException(
             408, f"the image was not there after {limits.seconds:g} seconds; send it faster"
         ) from None
+    except HTTPException:
+        await _pass_over_the_rest(parts, limits)
+        raise
 
 
-async def _field(request: Request, limits: Limits) -> bytes:
-    parser = MultiPartParser(request.headers, _bounded(request, limits), max_files=1, max_fields=1)
+async def _pass_over_the_rest(parts: Parts, limits: Limits) -> None:
+    """Most clients hear an answer only when they have sent all; some more is read for them."""
+    taken = 0
+    with suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(LINGER_SECONDS):
+            async for part in parts:
+                taken += len(part)
+                if taken > limits.upload_bytes:
+                    return
+
+
+async def _field(headers: Headers, parts: Parts) -> bytes:
+    parser = MultiPartParser(headers, parts, max_files=1, max_fields=1)
     try:
         form = await parser.parse()
     except MultiPartException as error:
@@ -62,9 +82,9 @@ async def _field(request: Request, limits: Limits) -> bytes:
         await form.close()
 
 
-async def _bounded(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
+async def _bounded(parts: Parts, limits: Limits) -> Parts:
     taken = 0
-    async for part in request.stream():
+    async for part in parts:
         taken += len(part)
         if taken > limits.upload_bytes:
             raise HTTPException(

@@ -31,6 +31,9 @@ function show(found) {
   at("row").textContent = best.name;
   at("classes").replaceChildren(...found.classes.slice(0, SHOWN).map((one) =>
     row(one.name, percent(one.probability), [bar(one.probability, "seen")])));
+  const others = found.classes.slice(SHOWN);
+  const left = others.reduce((sum, one) => sum + one.probability, 0);
+  at("others").textContent = others.length ? others.length + " more, together " + percent(left) : "";
   const most = Math.max(...found.categories.flatMap((one) => [one.probability, one.relationship]));
   at("categories").replaceChildren(...found.categories.map((one) =>
     row(one.name, percent(one.probability) + " / " + percent(one.relationship),
@@ -44,7 +47,11 @@ function complain(text) {
   if (text) at("found").hidden = true;
 }
 
+let asked = new AbortController();
+
 async function classify(file) {
+  asked.abort();
+  const mine = asked = new AbortController();
   complain("");
   at("drop").classList.add("busy");
   URL.revokeObjectURL(at("picture").src);
@@ -53,27 +60,31 @@ async function classify(file) {
   const form = new FormData();
   form.append("image", file);
   try {
-    const answer = await fetch("predict", { method: "POST", body: form });
+    const answer = await fetch("predict", { method: "POST", body: form, signal: mine.signal });
     const found = await answer.json();
+    if (mine !== asked) return;
     if (answer.ok) show(found);
     else { at("picture").hidden = true; complain(found.detail); }
   } catch (error) {
+    if (mine !== asked) return;
     complain("The server does not answer.");
   }
   at("drop").classList.remove("busy");
 }
 
+// Of a TIFF, say, which the server reads and the browser does not.
+at("picture").addEventListener("error", () => { at("picture").hidden = true; });
 at("file").addEventListener("change", (event) => {
   if (event.target.files.length) classify(event.target.files[0]);
   event.target.value = "";
 });
 for (const name of ["dragover", "dragleave", "drop"]) {
-  at("drop").addEventListener(name, (event) => {
+  document.addEventListener(name, (event) => {
     event.preventDefault();
     at("drop").classList.toggle("over", name === "dragover");
   });
 }
-at("drop").addEventListener("drop", (event) => {
+document.addEventListener("drop", (event) => {
   if (event.dataTransfer.files.length) classify(event.dataTransfer.files[0]);
 });
 fetch("model").then((answer) => answer.json()).then((model) => {
