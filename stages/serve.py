@@ -3,6 +3,7 @@
 import logging
 import socket
 import threading
+import warnings
 
 import uvicorn
 
@@ -36,6 +37,9 @@ def run(params: Params, method: str | None, host: str, port: int) -> None:
     log.info(
         "%s is served at http://%s:%d; Ctrl-C ends it", model.method, shown, place.getsockname()[1]
     )
+    # What their readers think of the files and forms that clients send fills no log.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     serve_until_signal(uvicorn.Server(config), place)
 
 

@@ -1,26 +1,24 @@
-"""The server as a process: right answers, malformed uploads, many clients, and its page."""
+"""The server as a process: right answers, uploads of all kinds, many and slow clients, its end."""
 
 import json
-import os
 import re
-import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import requests
+import served
 from malformed import encoded, is_readable, malformed
-from playwright.sync_api import expect, sync_playwright
+from serving_cot import Server
 from trained_project import write_trained
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FITS = "document.scrollingElement.scrollWidth <= document.scrollingElement.clientWidth"
 CLIENTS = 20
 
 
@@ -30,36 +28,62 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(root: Path) -> Iterator[tuple[str, psutil.Process]]:
-    command = ["cot", "serve", "--port", "0"]
-    process = subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
-    assert process.stderr
-    found = None
-    while found is None:
-        line = process.stderr.readline()
-        assert line, "the server ended"
-        found = re.search(r"served at (http://\S+);", line)
-    yield found[1], psutil.Process(process.pid)
-    process.terminate()
-    assert process.wait(20) in (0, 143)
+def predictions(root: Path) -> Iterator[subprocess.Popen[str]]:
+    with served.predicted(root) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def rivals(root: Path, predictions: subprocess.Popen[str]) -> Iterator[tuple[Server, Server]]:
+    """Two servers that were started at once at one port: the one that has it, and the other."""
+    port = served.free_port()
+    logs = [root / f"serve-{number}.log" for number in range(2)]
+    both = [Server(served.start(root, log, port), ("127.0.0.1", port), log) for log in logs]
+    try:
+        while all(one.process.poll() is None for one in both):
+            time.sleep(0.05)
+        serving, ended = sorted(both, key=lambda one: one.process.poll() is not None)
+        yield served.until_served(serving.process, serving.log), ended
+    finally:
+        for one in both:
+            served.end(one.process)
+
+
+@pytest.fixture(scope="module")
+def server(rivals: tuple[Server, Server]) -> Server:
+    return rivals[0]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slow(server: Server) -> Iterator[tuple[dict[str, socket.socket], list[Future[None]]]]:
+    """Clients that stop in the middle, and some that never come to an end; while all else runs."""
+    lines = {name: served.say(server, text) for name, (text, _) in served.SLOW.items()}
+    drops = {served.HEAD: b"X: y\r\n", served.FORM + served.LONG + served.FILE: b"abc"}
+    with ThreadPoolExecutor() as pool:
+        yield lines, [pool.submit(served.drip, server, *pair) for pair in drops.items()]
+    for line in lines.values():
+        line.close()
 
 
 @pytest.fixture
-def url(server: tuple[str, psutil.Process]) -> str:
-    return server[0]
+def url(server: Server) -> str:
+    return server.url
 
 
-def test_answers_are_those_of_cot_predict(root: Path, url: str) -> None:
-    text = subprocess.run(
-        ["cot", "predict", "photos", "--format", "json"], cwd=root, capture_output=True, text=True
-    ).stdout
-    for line in text.splitlines():
-        row = json.loads(line)
+def post(url: str, **body: Any) -> requests.Response:
+    return requests.post(f"{url}/predict", timeout=60, **body)
+
+
+def test_answers_are_those_of_cot_predict(
+    root: Path, url: str, predictions: subprocess.Popen[str]
+) -> None:
+    rows = list(map(json.loads, predictions.communicate()[0].splitlines()))
+    assert len(rows) == 12
+    for row in rows:
         data = (root / row["path"]).read_bytes()
-        for answer in (
-            requests.post(f"{url}/predict", files={"image": data}, timeout=20),
-            requests.post(f"{url}/predict", data=data, timeout=20),
-        ):
+        kind = {"Content-Type": "image/png"}
+        for body in {"files": {"image": data}}, {"data": data}, {"data": data, "headers": kind}:
+            answer = post(url, **body)
             assert answer.status_code == 200, answer.text
             found = answer.json()["classes"]
             assert [one["name"] for one in found] == [one["class"] for one in row["top"]]
@@ -71,119 +95,127 @@ def test_answers_are_those_of_cot_predict(root: Path, url: str) -> None:
     assert shares == sorted(shares, reverse=True)
 
 
-def test_malformed_uploads_are_refused_and_the_server_lives_on(
-    server: tuple[str, psutil.Process],
-) -> None:
-    url, process = server
+def test_malformed_uploads_are_refused_and_the_server_lives_on(server: Server, url: str) -> None:
     good = encoded("JPEG")
-    assert requests.post(f"{url}/predict", data=good, timeout=20).ok
-    before = process.memory_info().rss
+    assert post(url, data=good).ok
+    before = server.process.memory_info().rss
     bodies = {name: body for name, body in malformed().items() if not is_readable(body)}
-    assert len(bodies) > 40
     answers = {}
     for name, body in bodies.items():
         for file_name in ("photo.jpg", "photo.png"):
-            files = {"image": (file_name, body)}
-            answers[name, file_name] = requests.post(f"{url}/predict", files=files, timeout=20)
+            answers[name, file_name] = post(url, files={"image": (file_name, body)})
         for kind in ("image/jpeg", "application/octet-stream"):
-            headers = {"Content-Type": kind}
-            answers[name, kind] = requests.post(
-                f"{url}/predict", data=body, headers=headers, timeout=20
-            )
-    post = f"{url}/predict"
-    answers["wrong field", ""] = requests.post(post, files={"photo": good}, timeout=20)
-    answers["no file", ""] = requests.post(post, data={"image": "x"}, timeout=20)
-    two = [("image", good), ("image", good)]
-    answers["two files", ""] = requests.post(post, files=two, timeout=20)
-    headers = {"Content-Type": "multipart/form-data"}
-    answers["no boundary", ""] = requests.post(post, data=good, headers=headers, timeout=20)
-    answers["garbled form", ""] = requests.post(
-        post, data=b"--x\r\nnothing", headers={"Content-Type": "multipart/form-data; boundary=x"}
-    )
+            answers[name, kind] = post(url, data=body, headers={"Content-Type": kind})
+    assert len(answers) > 180
+    form = {"Content-Type": "multipart/form-data"}
+    garbled = {"Content-Type": "multipart/form-data; boundary=x"}
+    answers |= {
+        ("wrong field", ""): post(url, files={"photo": good}),
+        ("no file", ""): post(url, data={"image": "x"}),
+        ("two files", ""): post(url, files=[("image", good), ("image", good)]),
+        ("no boundary", ""): post(url, data=good, headers=form),
+        ("garbled form", ""): post(url, data=b"--x\r\nnothing", headers=garbled),
+    }
     odd = {key: answer.status_code for key, answer in answers.items() if answer.status_code != 422}
     assert not odd
     assert all(answer.json()["detail"] for answer in answers.values())
     assert requests.get(f"{url}/health", timeout=20).json() == {"status": "ok"}
-    assert requests.post(post, data=good, timeout=20).ok
-    assert process.memory_info().rss - before < 150e6
+    assert post(url, data=good).ok
+    assert server.process.memory_info().rss - before < 150e6
 
 
-@pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_that_is_too_large_is_refused_while_it_arrives(url: str, chunked: bool) -> None:
-    def parts() -> Iterator[bytes]:
-        for _ in range(60):
-            yield bytes(1_000_000)
-
-    body = parts() if chunked else bytes(60_000_000)
-    try:
-        answer = requests.post(f"{url}/predict", data=body, timeout=20)
-    except requests.ConnectionError:
-        pass  # it closed the door before all was said
-    else:
-        assert answer.status_code == 413
-    assert requests.get(f"{url}/health", timeout=20).ok
+@pytest.mark.parametrize("body", ["form", "length", "chunked"])
+def test_who_sends_somewhat_too_much_is_told_how_much_is_taken(url: str, body: str) -> None:
+    whole = bytes(30_000_000)
+    bodies = {
+        "form": {"files": {"image": whole}},
+        "length": {"data": whole},
+        "chunked": {"data": iter([whole[:10_000_000]] * 3)},
+    }
+    answer = post(url, **bodies[body])
+    assert answer.status_code == 413
+    assert "at most 20 MB" in answer.json()["detail"]
 
 
-def test_a_client_that_stops_in_the_middle_is_let_go(url: str) -> None:
-    place = url.removeprefix("http://").split(":")
-    with socket.create_connection((place[0], int(place[1])), timeout=40) as line:
-        line.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc")
-        assert b" 408 " in line.recv(1000)
-    assert requests.get(f"{url}/health", timeout=20).ok
+@pytest.mark.parametrize("kind", served.ENDLESS)
+def test_a_body_without_end_is_refused_and_not_read_on(server: Server, kind: str) -> None:
+    before = server.process.memory_info().rss
+    head, part, status = served.ENDLESS[kind]
+    sent, found = served.send_without_end(server, head, part, 200_000_000)
+    assert (found, sent < 100_000_000) == (status, True)
+    assert requests.get(f"{server.url}/health", timeout=20).ok
+    assert server.process.memory_info().rss - before < 100e6
 
 
 def test_many_clients_at_once_all_get_their_own_answer(root: Path, url: str) -> None:
     images = [path.read_bytes() for path in sorted((root / "photos").iterdir())]
 
-    def ask(number: int) -> list[dict[str, float]]:
-        data = images[number % len(images)]
-        return requests.post(f"{url}/predict", data=data, timeout=60).json()["classes"]
+    def ask(number: int) -> dict[str, float]:
+        classes = post(url, data=images[number % len(images)]).json()["classes"]
+        return {one["name"]: one["probability"] for one in classes}
 
     alone = [ask(number) for number in range(len(images))]
     with ThreadPoolExecutor(CLIENTS) as pool:
         found = list(pool.map(ask, range(5 * CLIENTS)))
     for number, answer in enumerate(found):
-        wanted = {one["name"]: one["probability"] for one in alone[number % len(images)]}
-        assert {one["name"]: one["probability"] for one in answer} == pytest.approx(wanted)
+        assert answer == pytest.approx(alone[number % len(images)])
 
 
-def test_a_port_that_is_taken_is_one_line(root: Path, url: str) -> None:
-    port = url.rsplit(":", 1)[1]
-    command = ["cot", "serve", "--port", port]
-    result = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    assert result.returncode == 1
-    assert re.fullmatch(r"Error: 127\.0\.0\.1:\d+ cannot be listened at .*\n", result.stderr)
+def test_memory_does_not_grow_with_the_number_of_large_images(server: Server, url: str) -> None:
+    large = encoded("JPEG", (1500, 1000))
+    after = []
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        for _ in range(3):
+            answers = pool.map(lambda data: post(url, data=data), [large] * CLIENTS)
+            assert {answer.status_code for answer in answers} == {200}
+            after.append(server.process.memory_info().rss)
+    assert after[2] - after[0] < 100e6
 
 
-def test_the_api_has_a_page_of_its_own_without_a_foreign_request(url: str) -> None:
+def test_the_log_has_a_short_line_for_each_answer(server: Server, url: str) -> None:
+    requests.get(f"{url}/%1b[31m%0Afalse", timeout=20)
+    requests.get(f"{url}/{'long' * 200}", timeout=20)
+    lines = server.log.read_text().splitlines()[1:]
+    short = re.compile(r"(GET|POST) /[!-~]{0,79} \d{3}, \d+ ms")
+    assert not [line for line in lines if not short.fullmatch(line)]
+    assert any(line.startswith("GET /%1b[31m%0Afalse 404, ") for line in lines)
+
+
+def test_the_api_is_described_and_its_files_alone_are_given(url: str) -> None:
     schema = requests.get(f"{url}/openapi.json", timeout=20).json()
     assert schema["paths"].keys() == {"/health", "/model", "/predict"}
-    text = requests.get(f"{url}/docs", timeout=20).text
-    assert not re.findall(r"(?:src|href)=\"(?:https?:)?//", text)
-    assert requests.get(f"{url}/api-page/swagger-ui-bundle.js", timeout=20).ok
     assert requests.get(f"{url}/%2e%2e/server.py", timeout=20).status_code == 404
 
 
-@pytest.mark.parametrize("width", [400, 1400])
-def test_the_page_classifies_an_image_that_is_chosen(root: Path, url: str, width: int) -> None:
-    place = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if place is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no browser; `make browser` installs one")
-        pytest.skip("no browser; `make browser` installs one")
-    troubles: list[str] = []
-    with sync_playwright() as driver, driver.chromium.launch(executable_path=place) as browser:
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.on("console", lambda message: troubles.append(message.text))
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda one: troubles.append(one.url) if url not in one.url else None)
-        page.goto(url)
-        expect(page.locator("#model")).to_contain_text("2 classes, temperature 2.50")
-        page.set_input_files("#file", root / "photos/20.png")
-        expect(page.locator("#classes li")).to_have_count(2)
-        assert page.locator("#categories li").count() >= 8
-        assert page.evaluate(FITS)
-        assert not troubles
-        page.set_input_files("#file", root / "params.yaml")
-        expect(page.locator("#trouble")).to_contain_text("the image cannot be read: not an image")
-        expect(page.locator("#found")).to_be_hidden()
+def test_slow_clients_are_let_go(
+    server: Server, slow: tuple[dict[str, socket.socket], list[Future[None]]]
+) -> None:
+    lines, dripping = slow
+    for name, line in lines.items():
+        heard = served.hear(line)
+        assert (b" 408 " in heard) is served.SLOW[name][1], name
+    for client in dripping:
+        client.result(timeout=60)
+    assert requests.get(f"{server.url}/health", timeout=20).ok
+
+
+def test_a_port_that_another_server_took_before_it_was_ready_is_one_line(
+    rivals: tuple[Server, Server],
+) -> None:
+    serving, ended = rivals
+    assert requests.get(f"{serving.url}/health", timeout=20).ok
+    assert ended.process.wait() == 1
+    line = r"Error: 127\.0\.0\.1:\d+ cannot be listened at \(Address already in use\); .*\n"
+    assert re.fullmatch(line, ended.log.read_text())
+
+
+def test_a_server_that_is_terminated_first_gives_the_answer_it_has_begun(server: Server) -> None:
+    data = encoded("PNG")
+    head = served.HEAD + f"Content-Length: {len(data)}\r\n\r\n".encode()
+    with served.say(server, head + data[:100]) as line:
+        assert requests.get(f"{server.url}/health", timeout=20).ok
+        server.process.terminate()
+        line.sendall(data[100:])
+        assert line.recv(1000).startswith(b"HTTP/1.1 200 ")
+    assert server.process.wait(20) == 0
+    assert "Traceback" not in server.log.read_text()
