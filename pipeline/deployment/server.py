@@ -98,8 +98,7 @@ class Classifier:
     def __call__(self, square: np.ndarray) -> Prediction:
         """Of one image, uint8 [stored_size, stored_size, 3]."""
         with self.lock:
-            [classes] = self.model.probabilities(square[None])
-            [seen] = self.model.source_probabilities(square[None])
+            [classes], [seen] = self.model.both_probabilities(square[None])
         row = self.relationship[int(classes.argmax())]
         top = torch.cat([seen.topk(SHOWN_CATEGORIES).indices, row.topk(SHOWN_CATEGORIES).indices])
         shown = sorted(set(top.tolist()), key=lambda place: -float(seen[place]))

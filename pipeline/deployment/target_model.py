@@ -60,21 +60,36 @@ class TargetModel:
         Args:
             squares: uint8 [N, stored_size, stored_size, 3].
         """
-        return self._softmax(self.network, squares, self.temperature)
+        return torch.softmax(self._logits(self.network, squares) / self.temperature, dim=1)
 
-    def source_probabilities(self, squares: np.ndarray) -> Tensor:
-        """What the kept source head sees now: [N, source categories] in float32, on the CPU.
+    def both_probabilities(self, squares: np.ndarray) -> tuple[Tensor, Tensor]:
+        """By one pass through the backbone: what probabilities gives, and what the kept source
+        head sees now, [N, source categories] in float32, both on the CPU.
 
         Args:
             squares: as of probabilities.
         """
-        return self._softmax(self.model.source_network(), squares, 1.0)
+        both = self._logits(_BothHeads(self.model), squares)
+        logits, source_logits = both.tensor_split([len(self.classes)], dim=1)
+        target = torch.softmax(logits / self.temperature, dim=1)
+        return target, torch.softmax(source_logits, dim=1)
 
-    def _softmax(self, network: nn.Module, squares: np.ndarray, temperature: float) -> Tensor:
+    def _logits(self, network: nn.Module, squares: np.ndarray) -> Tensor:
         places = np.arange(len(squares))
         images = ImageSet(squares, places, np.zeros_like(places))
-        logits = predict_crops(network, images, self.preprocessing, 1, BATCH, self.compute)
-        return torch.softmax(logits / temperature, dim=1)
+        return predict_crops(network, images, self.preprocessing, 1, BATCH, self.compute)
+
+
+class _BothHeads(nn.Module):
+    """Network input to the logits of the target head, then those of the source head."""
+
+    def __init__(self, model: CoTuningModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        outputs = self.model(images)
+        return torch.cat([outputs.target_logits, outputs.source_logits], dim=1)
 
 
 def load_target_model(store: Store, params: Params, method: str) -> TargetModel:

@@ -173,12 +173,12 @@ def test_memory_does_not_grow_with_the_number_of_large_images(server: Server, ur
 
 
 def test_the_log_has_a_short_line_for_each_answer(server: Server, url: str) -> None:
-    requests.get(f"{url}/%1b[31m%0Afalse", timeout=20)
+    requests.get(f"{url}/%1B%5B31m%0Afalse", timeout=20)
     requests.get(f"{url}/{'long' * 200}", timeout=20)
     lines = server.log.read_text().splitlines()[1:]
     short = re.compile(r"(GET|POST) /[!-~]{0,79} \d{3}, \d+ ms")
     assert not [line for line in lines if not short.fullmatch(line)]
-    assert any(line.startswith("GET /%1b[31m%0Afalse 404, ") for line in lines)
+    assert any(line.startswith("GET /%1B%5B31m%0Afalse 404, ") for line in lines)
 
 
 def test_the_api_is_described_and_its_files_alone_are_given(url: str) -> None:
