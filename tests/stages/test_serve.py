@@ -1,5 +1,6 @@
 """The server as a process: right answers, uploads of all kinds, many and slow clients, its end."""
 
+import http.client
 import json
 import re
 import socket
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-import served
+import serving_cot
 from malformed import encoded, is_readable, malformed
 from serving_cot import Server
 from trained_project import write_trained
@@ -29,24 +30,24 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def predictions(root: Path) -> Iterator[subprocess.Popen[str]]:
-    with served.predicted(root) as process:
+    with serving_cot.predicted(root) as process:
         yield process
 
 
 @pytest.fixture(scope="module")
 def rivals(root: Path, predictions: subprocess.Popen[str]) -> Iterator[tuple[Server, Server]]:
     """Two servers that were started at once at one port: the one that has it, and the other."""
-    port = served.free_port()
+    port = serving_cot.free_port()
     logs = [root / f"serve-{number}.log" for number in range(2)]
-    both = [Server(served.start(root, log, port), ("127.0.0.1", port), log) for log in logs]
+    both = [Server(serving_cot.start(root, log, port), ("127.0.0.1", port), log) for log in logs]
     try:
         while all(one.process.poll() is None for one in both):
             time.sleep(0.05)
         serving, ended = sorted(both, key=lambda one: one.process.poll() is not None)
-        yield served.until_served(serving.process, serving.log), ended
+        yield serving_cot.until_served(serving.process, serving.log), ended
     finally:
         for one in both:
-            served.end(one.process)
+            serving_cot.end(one.process)
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +58,13 @@ def server(rivals: tuple[Server, Server]) -> Server:
 @pytest.fixture(scope="module", autouse=True)
 def slow(server: Server) -> Iterator[tuple[dict[str, socket.socket], list[Future[None]]]]:
     """Clients that stop in the middle, and some that never come to an end; while all else runs."""
-    lines = {name: served.say(server, text) for name, (text, _) in served.SLOW.items()}
-    drops = {served.HEAD: b"X: y\r\n", served.FORM + served.LONG + served.FILE: b"abc"}
+    lines = {name: serving_cot.say(server, text) for name, (text, _) in serving_cot.SLOW.items()}
+    drops = {
+        serving_cot.HEAD: b"X: y\r\n",
+        serving_cot.FORM + serving_cot.LONG + serving_cot.FILE: b"abc",
+    }
     with ThreadPoolExecutor() as pool:
-        yield lines, [pool.submit(served.drip, server, *pair) for pair in drops.items()]
+        yield lines, [pool.submit(serving_cot.drip, server, *pair) for pair in drops.items()]
     for line in lines.values():
         line.close()
 
@@ -124,24 +128,24 @@ def test_malformed_uploads_are_refused_and_the_server_lives_on(server: Server, u
     assert server.process.memory_info().rss - before < 150e6
 
 
-@pytest.mark.parametrize("body", ["form", "length", "chunked"])
-def test_who_sends_somewhat_too_much_is_told_how_much_is_taken(url: str, body: str) -> None:
-    whole = bytes(30_000_000)
-    bodies = {
-        "form": {"files": {"image": whole}},
-        "length": {"data": whole},
-        "chunked": {"data": iter([whole[:10_000_000]] * 3)},
-    }
-    answer = post(url, **bodies[body])
-    assert answer.status_code == 413
-    assert "at most 20 MB" in answer.json()["detail"]
+@pytest.mark.parametrize("chunked", [False, True])
+def test_who_sends_somewhat_too_much_before_he_listens_is_told_how_much_is_taken(
+    server: Server, chunked: bool
+) -> None:
+    line = http.client.HTTPConnection(*server.address, timeout=20)
+    body = iter([bytes(3_000_000)] * 10) if chunked else bytes(30_000_000)
+    headers = {"Transfer-Encoding": "chunked"} if chunked else {}
+    line.request("POST", "/predict", body=body, headers=headers, encode_chunked=chunked)
+    with line.getresponse() as answer:
+        assert answer.status == 413
+        assert "at most 20 MB" in json.load(answer)["detail"]
 
 
-@pytest.mark.parametrize("kind", served.ENDLESS)
+@pytest.mark.parametrize("kind", serving_cot.ENDLESS)
 def test_a_body_without_end_is_refused_and_not_read_on(server: Server, kind: str) -> None:
     before = server.process.memory_info().rss
-    head, part, status = served.ENDLESS[kind]
-    sent, found = served.send_without_end(server, head, part, 200_000_000)
+    head, part, status = serving_cot.ENDLESS[kind]
+    sent, found = serving_cot.send_without_end(server, head, part, 200_000_000)
     assert (found, sent < 100_000_000) == (status, True)
     assert requests.get(f"{server.url}/health", timeout=20).ok
     assert server.process.memory_info().rss - before < 100e6
@@ -192,8 +196,8 @@ def test_slow_clients_are_let_go(
 ) -> None:
     lines, dripping = slow
     for name, line in lines.items():
-        heard = served.hear(line)
-        assert (b" 408 " in heard) is served.SLOW[name][1], name
+        heard = serving_cot.hear(line)
+        assert (b" 408 " in heard) is serving_cot.SLOW[name][1], name
     for client in dripping:
         client.result(timeout=60)
     assert requests.get(f"{server.url}/health", timeout=20).ok
@@ -211,8 +215,8 @@ def test_a_port_that_another_server_took_before_it_was_ready_is_one_line(
 
 def test_a_server_that_is_terminated_first_gives_the_answer_it_has_begun(server: Server) -> None:
     data = encoded("PNG")
-    head = served.HEAD + f"Content-Length: {len(data)}\r\n\r\n".encode()
-    with served.say(server, head + data[:100]) as line:
+    head = serving_cot.HEAD + f"Content-Length: {len(data)}\r\n\r\n".encode()
+    with serving_cot.say(server, head + data[:100]) as line:
         assert requests.get(f"{server.url}/health", timeout=20).ok
         server.process.terminate()
         line.sendall(data[100:])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import served
+import serving_cot
 from malformed import encoded
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from serving_cot import Server
@@ -36,11 +36,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(root: Path) -> Iterator[Server]:
     log = root / "serve.log"
-    process = served.start(root, log)
+    process = serving_cot.start(root, log)
     try:
-        yield served.until_served(process, log)
+        yield serving_cot.until_served(process, log)
     finally:
-        served.end(process)
+        serving_cot.end(process)
 
 
 @pytest.fixture
