@@ -51,7 +51,7 @@ def write(model: TargetModel, description: Description, folder: Path) -> None:
             ColSpec(Array(DataType.double), "probabilities"),
         ]
     )
-    with tempfile.TemporaryDirectory() as work, _code() as code:
+    with tempfile.TemporaryDirectory() as work, _code() as code, _unchanged_path():
         onnx.write(model, description, Path(work))
         _pyfunc().save_model(
             folder,
@@ -66,11 +66,8 @@ def write(model: TargetModel, description: Description, folder: Path) -> None:
 
 
 def load(folder: Path) -> Answer:
-    before = sys.path
-    try:
+    with _unchanged_path():
         served = _pyfunc().load_model(str(folder))
-    finally:
-        sys.path = before  # MLflow leaves the model's own code before this project's
 
     def answer(squares: np.ndarray) -> np.ndarray:
         images = pd.DataFrame({"image": [png(square) for square in squares]})
@@ -105,6 +102,16 @@ def _pyfunc() -> Any:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
     return mlflow.pyfunc
+
+
+@contextmanager
+def _unchanged_path() -> Iterator[None]:
+    """MLflow leaves a model's own code before this project's on the path of modules."""
+    before = list(sys.path)
+    try:
+        yield
+    finally:
+        sys.path = before
 
 
 def _grey(size: int) -> bytes:
