@@ -203,9 +203,8 @@ def test_runs_hold_together_lead_back_to_the_data_and_can_be_compared(finished):
     client = MlflowClient(f"sqlite:///{finished / 'mlflow.db'}")
     last = json.loads((finished / "data/report/run.json").read_text())["run_id"]
     assert client.get_run(last).data.tags["stage"] == "report"
-    parents = client.search_runs(
-        [client.get_experiment_by_name("co-tuning").experiment_id], "tags.pipeline != ''"
-    )
+    experiment = client.get_experiment_by_name("co-tuning").experiment_id
+    parents = client.search_runs([experiment], "tags.pipeline != ''")
     assert "vanilla accuracy" in parents[0].data.metrics
     assert parents[0].data.tags["mlflow.note.content"].startswith("# Did Co-Tuning help?")
     assert start(finished, "lineage", "data/evaluate/co-tuning/seed-0/metrics.json").end() == 0
