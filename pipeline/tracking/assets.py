@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -16,40 +16,46 @@ from mlflow.entities import (
     LoggedModelStatus,
 )
 
-from pipeline.common.files import content_hash
 from pipeline.tracking.pipelines import read_params
 
 MODEL = "model.safetensors"
 LONGEST_DIGEST = 36
 
 
-def log_datasets(client: MlflowClient, run_id: str, root: Path, inputs: Sequence[Path]) -> None:
-    """The samples whose manifests are among the inputs: digest, and images of each split."""
+def log_datasets(client: MlflowClient, run_id: str, root: Path, inputs: Mapping[Path, str]) -> None:
+    """The samples whose manifests are among the inputs, which come with their hashes: digest, and
+    images of each split.
+    """
     section = read_params(root / "params.yaml").get("prepare_data", {})
     name = Path(str(section.get("root", "images"))).name
     found = []
-    for path in inputs:
+    for path, content in inputs.items():
         if path.parent.name == "manifests":
             with path.open(newline="") as file:
                 splits = Counter(row["split"] for row in csv.DictReader(file))
             source = json.dumps({"uri": str(section.get("root", ""))})
-            digest = content_hash(path)[:LONGEST_DIGEST]
-            dataset = Dataset(
-                f"{name} {path.stem}", digest, "local", source, profile=json.dumps(splits)
-            )
+            digest, profile = content[:LONGEST_DIGEST], json.dumps(splits)
+            dataset = Dataset(f"{name} {path.stem}", digest, "local", source, profile=profile)
             found.append(DatasetInput(dataset, [InputTag("mlflow.data.context", "sample")]))
     if found:
         client.log_inputs(run_id, found)
 
 
 def log_model(
-    client: MlflowClient, experiment: str, run_id: str, outputs: Path, of: Mapping[str, str | int]
+    client: MlflowClient,
+    experiment: str,
+    run_id: str,
+    outputs: Path,
+    written: Mapping[Path, str],
+    of: Mapping[str, str | int],
 ) -> None:
-    """The fine-tuned model of a stage's outputs; its file stays where it is, known by its hash."""
+    """The fine-tuned model of a stage's outputs, which come with their hashes; its file stays where
+    it is, known by its hash.
+    """
     path = outputs / MODEL
-    if not path.exists():
+    if path not in written:
         return
-    tags = {"md5": content_hash(path), "path": str(path)}
+    tags = {"md5": written[path], "path": str(path)}
     model = client.create_logged_model(
         experiment,
         name="-".join(map(str, of.values())).replace("+", "_") or "model",
@@ -63,13 +69,13 @@ def log_model(
 
 
 def log_model_input(
-    client: MlflowClient, experiment: str, run_id: str, inputs: Sequence[Path]
+    client: MlflowClient, experiment: str, run_id: str, inputs: Mapping[Path, str]
 ) -> None:
     """The fine-tuned model among the inputs, where a run of this experiment made it."""
-    for path in inputs:
+    for path, content in inputs.items():
         if path.name == MODEL:
             known = client.search_logged_models(
-                [experiment], f"tags.md5 = '{content_hash(path)}'", max_results=1
+                [experiment], f"tags.md5 = '{content}'", max_results=1
             )
             if known:
                 client.log_inputs(run_id, models=[LoggedModelInput(known[0].model_id)])

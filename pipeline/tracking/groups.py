@@ -12,7 +12,7 @@ from pipeline.common.project import tracking_root
 from pipeline.tracking.pipelines import PARENT
 from pipeline.tracking.provenance import git_tags
 from pipeline.tracking.runs import StageRun
-from pipeline.tracking.store import connect, end_dead_runs
+from pipeline.tracking.store import GROUPS_LOCK, connect, end_dead_runs, standing_run
 
 
 @contextmanager
@@ -44,17 +44,11 @@ def group_run(root: Path, grid: str, groups: Sequence[str]) -> StageRun:
     """The run that stands for a group; it and those above are made where they are missing."""
     client, experiment = connect(root)
     parent: dict[str, str] = {}
-    with FileLock(tracking_root(root) / ".mlflow-groups.lock"):
+    with FileLock(tracking_root(root) / GROUPS_LOCK):
         for depth, group in enumerate(groups, 1):
             path = "/".join(groups[:depth])
-            known = client.search_runs(
-                [experiment], f"tags.grid = '{grid}' and tags.is_group = '{path}'", max_results=1
-            )
-            if known:
-                run_id = known[0].info.run_id
-            else:
-                tags = parent | {"grid": grid, "is_group": path}
-                run_id = client.create_run(experiment, run_name=group, tags=tags).info.run_id
-                client.set_terminated(run_id)
+            query = f"tags.grid = '{grid}' and tags.is_group = '{path}'"
+            tags = parent | {"grid": grid, "is_group": path}
+            run_id = standing_run(client, experiment, query, group, tags)
             parent = {PARENT: run_id}
     return StageRun(client, run_id, root)

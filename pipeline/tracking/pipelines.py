@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,42 +12,37 @@ from ruamel.yaml import YAML, YAMLError
 
 from pipeline.common.project import tracking_root
 from pipeline.tracking.names import accepted, as_params
-from pipeline.tracking.provenance import git_tags
+from pipeline.tracking.store import GROUPS_LOCK, standing_run
 
 PARENT = "mlflow.parentRunId"
 DESCRIPTION = "mlflow.note.content"
 KEY = "pipeline"
 PATIENCE = 60.0  # seconds, for the lock
-MOST_PARAMS = 100  # that MLflow takes at once
 LONGEST_DESCRIPTION = 4500  # characters; a tag holds 5,000 at least
 
 
-def pipeline_run(client: MlflowClient, experiment: str, root: Path) -> str:
+def pipeline_run(
+    client: MlflowClient, experiment: str, root: Path, state: Mapping[str, str]
+) -> str:
     """The id of the run of the pipeline as it is: of this params.yaml and this commit.
 
-    It is made by the first stage that asks; stages that run side by side find the same. It is
-    FINISHED from the beginning, since nothing tells when a pipeline is over.
+    It is made by the first stage that asks; stages that run side by side find the same.
+
+    Args:
+        state: of the code, as git_tags gives it.
 
     Raises:
         OSError: another process holds the lock for a minute.
     """
     path = root / "params.yaml"
     text = path.read_text() if path.exists() else ""
-    tags = git_tags(root)
-    commit = tags.get("mlflow.source.git.commit", "")
+    commit = state.get("mlflow.source.git.commit", "")
     key = hashlib.sha256(f"{commit}\n{root}\n{text}".encode()).hexdigest()
-    with FileLock(tracking_root(root) / ".mlflow-groups.lock", timeout=PATIENCE):
-        known = client.search_runs([experiment], f"tags.{KEY} = '{key}'", max_results=1)
-        if known:
-            return str(known[0].info.run_id)
+    tags = {**state, KEY: key, "mlflow.source.type": "LOCAL", "mlflow.source.name": "dvc repro"}
+    params = as_params(read_params(path))
+    with FileLock(tracking_root(root) / GROUPS_LOCK, timeout=PATIENCE):
         name = f"pipeline {commit[:8]}".strip()
-        tags |= {KEY: key, "mlflow.source.type": "LOCAL", "mlflow.source.name": "dvc repro"}
-        run_id = str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)
-        params = as_params(read_params(path))
-        for first in range(0, len(params), MOST_PARAMS):
-            client.log_batch(run_id, params=params[first : first + MOST_PARAMS])
-        client.set_terminated(run_id)
-    return run_id
+        return standing_run(client, experiment, f"tags.{KEY} = '{key}'", name, tags, params)
 
 
 def link_reused(client: MlflowClient, pipeline: str, root: Path) -> None:

@@ -58,12 +58,14 @@ class StageRun:
         if self._try(self.client.log_batch, self.run_id, metrics=self._unsent):
             self._unsent = []
 
-    def log_files(self, paths: Sequence[Path]) -> None:
-        """Tag the hashes of these outputs and upload those that are small."""
-        names = [accepted(f"output.{self._name(path)}") for path in paths]
-        tags = list(map(RunTag, names, map(content_hash, paths)))
+    def log_files(self, hashes: Mapping[Path, str]) -> None:
+        """Tag outputs with their hashes and upload those that are small."""
+        tags = [
+            RunTag(accepted(f"output.{self._name(path)}"), content)
+            for path, content in hashes.items()
+        ]
         self._try(self.client.log_batch, self.run_id, tags=tags)
-        for path in paths:
+        for path in hashes:
             if path.stat().st_size <= LARGEST_LOGGED_FILE:
                 self._try(self.client.log_artifact, self.run_id, str(path))
 
@@ -95,7 +97,7 @@ class StageRun:
             yield run
 
     @contextmanager
-    def ending(self, pipeline: str | None = None) -> Iterator[None]:
+    def ending(self) -> Iterator[None]:
         """Give the run the status with which the block ends; the pipeline's run ends with it."""
         status = "FAILED"
         try:
@@ -108,8 +110,8 @@ class StageRun:
             if self._unsent:
                 self.log_metrics({})
             self._try(self.client.set_terminated, self.run_id, status)
-            if pipeline:
-                self._try(self.client.set_terminated, pipeline)
+            if self.pipeline:
+                self._try(self.client.set_terminated, self.pipeline)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
@@ -153,24 +155,28 @@ def stage_run(
     name = stage + ("@" + "-".join(map(str, of.values())) if of else "")
     end_dead_runs(client, experiment)
     command = " ".join(["cot stage", stage, *(f"--{key} {value}" for key, value in of.items())])
-    tags = process_tags() | git_tags(root) | {"stage": stage}
+    state = git_tags(root)
+    tags = process_tags() | state | {"stage": stage}
     tags |= {key: str(value) for key, value in of.items()}
     tags |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": command}
+    read = {path: content_hash(path) for path in inputs}
     # A study reads what lies in the folders of others.
-    read = {path: Path(os.path.relpath(path, root)).as_posix() for path in inputs}
-    tags |= {accepted(f"input.{name}"): content_hash(path) for path, name in read.items()}
-    parent = _pipeline(client, experiment, root)
+    names = {path: Path(os.path.relpath(path, root)).as_posix() for path in inputs}
+    tags |= {accepted(f"input.{names[path]}"): content for path, content in read.items()}
+    parent = _pipeline(client, experiment, root, state)
     tags |= {PARENT: parent} if parent else {}
     created = client.create_run(experiment, run_name=name, tags=tags)
     run = StageRun(client, created.info.run_id, root, parent)
     run.log_params({**params, **of})
-    run._try(log_datasets, client, run.run_id, root, inputs)
-    run._try(log_model_input, client, experiment, run.run_id, inputs)
+    run._try(log_datasets, client, run.run_id, root, read)
+    run._try(log_model_input, client, experiment, run.run_id, read)
     (outputs / "run.json").unlink(missing_ok=True)
-    with run.ending(parent):
+    with run.ending():
         yield run
-        run.log_files(sorted(path for path in outputs.rglob("*") if path.is_file()))
-        run._try(log_model, client, experiment, run.run_id, outputs, of)
+        files = sorted(path for path in outputs.rglob("*") if path.is_file())
+        written = {path: content_hash(path) for path in files}
+        run.log_files(written)
+        run._try(log_model, client, experiment, run.run_id, outputs, written, of)
         with write_aside(outputs / "run.json") as aside:
             aside.write_text(
                 json.dumps({"run_id": run.run_id, "experiment": experiment_name(root)}, indent=2)
@@ -178,9 +184,11 @@ def stage_run(
             )
 
 
-def _pipeline(client: MlflowClient, experiment: str, root: Path) -> str | None:
+def _pipeline(
+    client: MlflowClient, experiment: str, root: Path, state: Mapping[str, str]
+) -> str | None:
     try:
-        return pipeline_run(client, experiment, root)
+        return pipeline_run(client, experiment, root, state)
     except (MlflowException, OSError) as error:
         reason = str(error).splitlines()[0][:160]
         log.warning("the MLflow run of the pipeline cannot be written: %s", reason)

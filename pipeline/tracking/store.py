@@ -4,10 +4,12 @@ import logging
 import os
 import socket
 import sqlite3
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from filelock import FileLock
 from mlflow import MlflowClient
+from mlflow.entities import Param
 from mlflow.exceptions import MlflowException
 
 from pipeline.common.errors import UserError
@@ -15,6 +17,8 @@ from pipeline.common.processes import is_alive
 from pipeline.common.project import main_root, tracking_root
 
 EXPERIMENT = "co-tuning"
+GROUPS_LOCK = ".mlflow-groups.lock"
+MOST_PARAMS = 100  # that MLflow takes at once
 LOCK_PATIENCE = 20  # seconds that a database locked by another process is waited for
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -43,6 +47,28 @@ def connect(root: Path) -> tuple[MlflowClient, str]:
             f"MLflow at {uri or database} cannot be used: {reason}; close the program that "
             "locks it, or set MLFLOW_TRACKING_URI"
         ) from None
+
+
+def standing_run(
+    client: MlflowClient,
+    experiment: str,
+    query: str,
+    name: str,
+    tags: Mapping[str, str],
+    params: Sequence[Param] = (),
+) -> str:
+    """The id of a run that others lie below: the one that a query finds, else a new one.
+
+    It is FINISHED from the beginning, since nothing tells when what lies below it is over. Call it
+    under a lock: two that look at once would both make one.
+    """
+    if known := client.search_runs([experiment], query, max_results=1):
+        return str(known[0].info.run_id)
+    run_id = str(client.create_run(experiment, run_name=name, tags=dict(tags)).info.run_id)
+    for first in range(0, len(params), MOST_PARAMS):
+        client.log_batch(run_id, params=params[first : first + MOST_PARAMS])
+    client.set_terminated(run_id)
+    return run_id
 
 
 def experiment_name(root: Path) -> str:
