@@ -51,6 +51,11 @@ class ImageFolderReader:
         return str(self.root / path)
 
 
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name is taken for an image: by its suffix, unless it is hidden."""
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
 def name_some(names: Sequence[str], limit: int = 5) -> str:
     """The first few names, for a message.
 

@@ -10,11 +10,12 @@ import numpy as np
 from PIL import Image
 
 from pipeline.common.errors import UserError
-from pipeline.datasets.listing import IMAGE_FORMATS, IMAGE_SUFFIXES
+from pipeline.datasets.listing import IMAGE_FORMATS, IMAGE_SUFFIXES, is_image_name
 from pipeline.datasets.store.decode import large_images_allowed, reason, to_square
 
 THREADS = 4
 BATCH = 64
+MOST_PIXELS = 50_000_000  # of an image that comes over a network
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,20 @@ def square_of(data: bytes, size: int, most_pixels: int) -> np.ndarray:
     Raises:
         ValueError: it is no image, damaged, or has more pixels; the message says which.
     """
+    return _square(io.BytesIO(data), size, most_pixels)
+
+
+def _open(path: Path, size: int) -> np.ndarray | str:
     try:
-        with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
-            if image.width * image.height > most_pixels:
+        return _square(path, size, None)
+    except ValueError as error:
+        return str(error)
+
+
+def _square(source: Path | io.BytesIO, size: int, most_pixels: int | None) -> np.ndarray:
+    try:
+        with Image.open(source, formats=IMAGE_FORMATS) as image:
+            if most_pixels is not None and image.width * image.height > most_pixels:
                 raise ValueError(
                     f"{image.width} x {image.height} pixels, at most {most_pixels:,} are taken"
                 )
@@ -91,14 +103,5 @@ def square_of(data: bytes, size: int, most_pixels: int) -> np.ndarray:
         raise ValueError(reason(error)) from None
 
 
-def _open(path: Path, size: int) -> np.ndarray | str:
-    try:
-        with Image.open(path, formats=IMAGE_FORMATS) as image:
-            return to_square(image, size)
-    except Exception as error:  # Pillow raises whatever its decoders do
-        return reason(error)
-
-
 def _is_image(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
-    return not hidden and path.suffix.lower() in IMAGE_SUFFIXES
+    return is_image_name(path.name) and not any(part.startswith(".") for part in path.parts)

@@ -125,10 +125,9 @@ def create_app(classify: Classifier, source_model: str, limits: Limits) -> ASGIA
         source_model: its name.
     """
     model = classify.model
-    app = FastAPI(title="Co-Tuning", description=f"Classifies images by {model.method}.")
+    about = f"Classifies images by {model.method}."
+    app = FastAPI(title="Co-Tuning", description=about, docs_url=None, redoc_url=None)
     app.openapi_version = "3.0.3"  # the newest that the bundled page of the API reads
-    app.docs_url = app.redoc_url = None
-    app.router.routes = [route for route in app.router.routes if _is_schema(route)]
     app.mount("/api-page", StaticFiles(directory=swagger_ui_path))
     reading, decoding = asyncio.Semaphore(READ_AT_ONCE), asyncio.Semaphore(DECODED_AT_ONCE)
 
@@ -181,7 +180,3 @@ def create_app(classify: Classifier, source_model: str, limits: Limits) -> ASGIA
         return FileResponse(PAGE / name)
 
     return guarded(app)
-
-
-def _is_schema(route: Any) -> bool:
-    return getattr(route, "path", "") == "/openapi.json"

@@ -10,6 +10,8 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
+from pipeline.deployment.images import MOST_PIXELS
+
 FIELD = "image"
 LINGER_SECONDS = 3.0
 Parts = AsyncGenerator[bytes, None]
@@ -26,7 +28,7 @@ class Limits:
     """
 
     upload_bytes: int = 20_000_000
-    pixels: int = 50_000_000
+    pixels: int = MOST_PIXELS
     seconds: float = 20.0
 
 

@@ -7,7 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.common.errors import UserError
-from pipeline.datasets.listing import IMAGE_SUFFIXES, ImageFolderReader, Listing, name_some
+from pipeline.datasets.listing import (
+    IMAGE_SUFFIXES,
+    ImageFolderReader,
+    Listing,
+    is_image_name,
+    name_some,
+)
 
 SPLIT_FOLDERS = {"train": "train", "val": "validation", "test": "test"}
 SPLIT_LIKE = {*SPLIT_FOLDERS, "training", "valid", "validation", "testing"}
@@ -68,7 +74,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
 
 def _check_classes_are_no_splits(root: Path, names: Sequence[str]) -> None:
     for name in names:
-        has_images = any(_is_image(path.name) for path in (root / name).iterdir())
+        has_images = any(is_image_name(path.name) for path in (root / name).iterdir())
         if name.lower() in SPLIT_LIKE and _visible_folders(root / name) and not has_images:
             raise UserError(
                 f"{root / name} holds folders only, as a split does; expected class folders "
@@ -100,15 +106,11 @@ def _visible_folders(folder: Path) -> list[Path]:
     )
 
 
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
-
-
 def _image_paths(class_folder: Path, root: Path) -> Iterator[str]:
     for folder, folders, files in os.walk(class_folder, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         relative = Path(folder).relative_to(root)
-        for name in sorted(filter(_is_image, files)):
+        for name in sorted(filter(is_image_name, files)):
             path = (relative / name).as_posix()
             if path.encode(errors="replace").decode() != path:
                 raise UserError(f"{path!a} in {root} is not a name in UTF-8; rename it")

@@ -15,9 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from pipeline.deployment.images import square_of
-
-MOST_PIXELS = 50_000_000  # of an image
+from pipeline.deployment.images import MOST_PIXELS, square_of
 
 
 class Served(PythonModel):
