@@ -165,7 +165,13 @@ def register(
 @app.command()
 def lineage(artifact: Annotated[Path, typer.Argument(help="A file below data/.")]) -> None:
     """Show where a file comes from, back to the data: commands, commits, runs."""
-    run_stage("lineage", None, None, artifact=artifact)
+
+    def show() -> None:
+        from stages.lineage import run
+
+        run(artifact)
+
+    guard(show)
 
 
 @app.command()

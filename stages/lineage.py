@@ -8,11 +8,10 @@ from rich.tree import Tree
 
 from pipeline.common.errors import UserError
 from pipeline.common.project import project_root
-from pipeline.params import Params
 from pipeline.tracking.lineage import COMMIT, Origin, lineage, recorded
 
 
-def run(params: Params, artifact: Path) -> None:
+def run(artifact: Path) -> None:
     if not artifact.is_file():
         raise UserError(f"{artifact} does not exist; name a file below data/")
     root = project_root()

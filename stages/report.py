@@ -55,16 +55,16 @@ def run(params: Params) -> None:
         }
         save_figure(method_comparison(intervals), folder / "comparison.png")
         save_figure(training_curves(results.histories), folder / "training.png")
-        table = comparison_table(results.metrics, results.differences)
-        write_csv(folder / "comparison.csv", table)
-        with write_aside(folder / "report.md") as aside:
-            aside.write_text(render_report(results), encoding="utf-8")
-        with write_aside(folder / "report.html") as aside:
-            aside.write_text(render_page(results, load_exhibits(store, params)), encoding="utf-8")
-        save_for_dvc(store, results, folder)
+        compared = comparison_table(results.metrics, results.differences)
+        write_csv(folder / "comparison.csv", compared)
+        text, page = render_report(results), render_page(results, load_exhibits(store, params))
+        for name, content in (("report.md", text), ("report.html", page)):
+            with write_aside(folder / name) as aside:
+                aside.write_text(content, encoding="utf-8")
+        save_for_dvc(results, folder)
         if difference := results.differences.get(CO_TUNING):
             _announce(difference, run)
-        run.conclude((folder / "report.md").read_text(encoding="utf-8"), headline(results))
+        run.conclude(text, headline(results))
         log.info(
             "The report is %s, and as a page %s",
             *((folder / name).relative_to(store.root) for name in ("report.md", "report.html")),
@@ -98,14 +98,14 @@ def copy_pictures(store: Store, params: Params, folder: Path) -> set[str]:
     return {*sources, "comparison.png", "training.png", "class-gains.png"}
 
 
-def save_for_dvc(store: Store, results: Results, folder: Path) -> None:
+def save_for_dvc(results: Results, folder: Path) -> None:
     """What `dvc metrics`, `dvc exp show` and `dvc plots` read."""
-    difference = results.differences.get(CO_TUNING)
-    write_json(folder / "accuracy.json", accuracies(results.metrics, difference))
-    for method in results.metrics:
-        samples, name = load_predictions(store, results.params, method), f"{method}.csv"
-        write_csv(folder / "confusion" / name, confusion_table(samples, results.classes))
-        write_csv(folder / "reliability" / name, reliability_table(samples))
+    gain = results.differences.get(CO_TUNING)
+    write_json(folder / "accuracy.json", accuracies(results.metrics, gain))
+    for method, samples in results.predictions.items():
+        confusion = confusion_table(samples, results.classes)
+        write_csv(folder / f"confusion/{method}.csv", confusion)
+        write_csv(folder / f"reliability/{method}.csv", reliability_table(samples))
 
 
 def gather(store: Store, params: Params, pictures: set[str]) -> Results:
@@ -154,6 +154,7 @@ def gather(store: Store, params: Params, pictures: set[str]) -> Results:
             for method in methods
         },
         pictures=pictures,
+        predictions=predictions,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.artifacts import Best, Calibration
 from pipeline.datasets.sizes import Sizes
 from pipeline.params import Params
+from pipeline.report.comparisons import Predictions
 from pipeline.report.paired import PairedDifference
 
 
@@ -30,6 +31,7 @@ class Results:
         gains: of class_gains; empty where co-tuning has no vanilla to be compared with.
         source_heads: by method, as in source_head.json.
         pictures: names of the PNGs beside the report; only these are linked.
+        predictions: by method, of each sample.
     """
 
     params: Params
@@ -48,6 +50,7 @@ class Results:
     gains: pd.DataFrame
     source_heads: Mapping[str, Mapping[str, Any]]
     pictures: AbstractSet[str]
+    predictions: Predictions = field(default_factory=dict)
 
     @property
     def temperature(self) -> float:
