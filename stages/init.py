@@ -6,7 +6,6 @@ from pathlib import Path
 from shutil import disk_usage
 
 import pandas as pd
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -14,6 +13,7 @@ from rich.table import Table
 from pipeline.common.errors import UserError
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root, tracking_root
+from pipeline.common.tables import plain_table
 from pipeline.datasets.inspection import (
     Seen,
     find_repeats,
@@ -102,7 +102,7 @@ def machine(params: Params, folder: Path) -> Machine:
 
 def show_seen(console: Console, images: Path, looks: pd.DataFrame, seen: Seen) -> None:
     """The classes, then what holds for all of them."""
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table = plain_table()
     table.add_column(escape(f"Class of {images}"), overflow="fold")
     counts = looks.groupby(["class_name", "split"]).size().unstack(fill_value=0)
     splits = [name for name in ("", "train", "validation", "test") if name in counts]
@@ -154,7 +154,7 @@ def described(looks: pd.DataFrame, seen: Seen) -> list[tuple[str, str]]:
 
 def show_choices(console: Console, choices: Sequence[Choice], params: Params) -> None:
     """Each value with what it was and why."""
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table = plain_table()
     table.add_column("params.yaml", no_wrap=True)
     table.add_column("Value", overflow="fold", max_width=22)
     table.add_column("Why")

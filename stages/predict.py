@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from pipeline.artifacts import Store
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_aside
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
+from pipeline.common.tables import plain_table
 from pipeline.datasets.listing import name_some
 from pipeline.deployment.images import Opened, find_images, open_images
 from pipeline.deployment.target_model import TargetModel, load_target_model, trained_method
@@ -67,7 +66,7 @@ def predicted(model: TargetModel, opened: Opened, top: int) -> Iterator[dict[str
 
 
 def show(rows: Sequence[dict[str, Any]], model: TargetModel) -> None:
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table = plain_table()
     table.add_column("Image", overflow="fold")
     table.add_column("Class")
     table.add_column("Probability", justify="right")

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from pipeline.artifacts import Prepared, Store
 from pipeline.common.errors import UserError
 from pipeline.common.formats import read_json, write_csv, write_json
 from pipeline.common.project import project_root
 from pipeline.common.resume import resume_key
+from pipeline.common.tables import plain_table
 from pipeline.datasets.batches import evaluation_batches
 from pipeline.params import Params, write_values
 from pipeline.report.figures import save_figure
@@ -143,7 +142,7 @@ def score(candidate: Candidate, params: Params, prepared: Prepared, compute: Com
 
 
 def show(ranking: pd.DataFrame, console: Console) -> None:
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table = plain_table()
     table.add_column("Source model", overflow="fold", min_width=18)
     for title, _ in COLUMNS.values():
         table.add_column(title, justify="right", no_wrap=True)

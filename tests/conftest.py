@@ -1,4 +1,5 @@
 import math
+import os
 import shutil
 import signal
 
@@ -14,6 +15,7 @@ from pipeline.claims.pool import Pool
 from pipeline.sources.source_model import SourceModel
 from pipeline.tracking import runs
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SOURCE, SIDE, INPUT_SIZE = 5, 16, 12
 COUNTS = {"train": 10, "validation": 4, "test": 8}  # of the pool
 
@@ -86,6 +88,21 @@ def bucket(monkeypatch):
     boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="models")
     yield "s3://models/photographs", endpoint
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; without one a test is skipped, in CI it fails."""
+    from playwright.sync_api import sync_playwright
+
+    place = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if place is None:
+        message = f"no browser: none of {', '.join(BROWSERS)}; `make browser` installs one"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as driver, driver.chromium.launch(executable_path=place) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

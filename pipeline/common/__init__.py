@@ -2,4 +2,14 @@
 or not there, progress bars, processes, the project's folder, and keys to resume work by.
 """
 
-__all__ = ["errors", "files", "formats", "launch", "processes", "progress", "project", "resume"]
+__all__ = [
+    "errors",
+    "files",
+    "formats",
+    "launch",
+    "processes",
+    "progress",
+    "project",
+    "resume",
+    "tables",
+]

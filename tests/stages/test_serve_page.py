@@ -1,7 +1,5 @@
 """The server's page in a browser, of classes whose names would be scripts."""
 
-import os
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Any
 import pytest
 import serving_cot
 from malformed import encoded
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 from serving_cot import Server
 from trained_project import write_trained
 
@@ -18,7 +16,6 @@ from pipeline.artifacts import Store
 from pipeline.common.formats import write_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FITS = "document.scrollingElement.scrollWidth <= document.scrollingElement.clientWidth"
 COLOURS = "() => { const s = getComputedStyle(document.body); return [s.backgroundColor, s.color] }"
 HOSTILE = ['"><img src=x onerror=alert(1)>', "</script><script>alert(2)</script>" + "long" * 30]
@@ -46,17 +43,6 @@ def server(root: Path) -> Iterator[Server]:
 @pytest.fixture
 def url(server: Server) -> str:
     return server.url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    place = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if place is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no browser; `make browser` installs one")
-        pytest.skip("no browser; `make browser` installs one")
-    with sync_playwright() as driver, driver.chromium.launch(executable_path=place) as started:
-        yield started
 
 
 def opened(browser: Browser, url: str, troubles: list[str], **context: Any) -> Page:

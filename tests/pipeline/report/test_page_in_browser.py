@@ -1,20 +1,16 @@
 """The report's page in a browser, opened as a file."""
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from page_exhibits import HOSTILE, page_exhibits, page_results
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from pipeline.report.page import render_page
 
 pytestmark = pytest.mark.processes
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHARTS = 3
 FITS = "document.scrollingElement.scrollWidth <= document.scrollingElement.clientWidth"
 CONTRAST = """() => [document.body, document.querySelector(".chart text")].map(
@@ -27,20 +23,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = page_results(12)
     path.write_text(render_page(found, page_exhibits(found, source=40)), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    place = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if place is None:
-        message = f"no browser: none of {', '.join(BROWSERS)}; `make browser` installs one"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=place)
-        yield started
-        started.close()
 
 
 def opened(browser: Browser, file: Path, troubles: list[str], **context: Any) -> Page:
