@@ -32,11 +32,11 @@ from pipeline.datasets.proposal import (
 )
 from pipeline.datasets.readers.registry import Listing, list_image_folder
 from pipeline.params import Params, load, write_values
+from pipeline.sources.efficientnet_lite import MODELS as LITE
 from pipeline.sources.models import published_input
 from pipeline.subproject import check_place, make_project, path_from
 from pipeline.training.compute import resolve_compute
 
-HALVED = ("efficientnet-lite0",)
 SHOWN_CLASSES = 20
 NAMED = 3
 
@@ -90,9 +90,7 @@ def listed(images: Path) -> Listing:
 def source_model(params: Params) -> Model:
     section = params.source_model
     published = published_input(section.name, section.weights)
-    return Model(
-        section.name, published.size, published.crop_fraction, halves=section.name in HALVED
-    )
+    return Model(section.name, published.size, published.crop_fraction, halves=section.name in LITE)
 
 
 def machine(params: Params, folder: Path) -> Machine:

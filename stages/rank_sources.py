@@ -20,16 +20,18 @@ from pipeline.datasets.batches import evaluation_batches
 from pipeline.params import Params, write_values
 from pipeline.report.figures import save_figure
 from pipeline.report.ranking_figure import accuracy_against_cost
+from pipeline.sources.efficientnet_lite import MODELS as LITE
 from pipeline.sources.models import load_source_model, published_input
 from pipeline.sources.ranking import Candidate, Scores, rank, read_candidates, score_features
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import Compute, resolve_compute
 from pipeline.training.inference import predict
 
-SHORT_LIST = ("efficientnet-lite0", "mobilenet_v3_large", "resnet18", "resnet50", "convnext_tiny")
+SHORT_LIST = (*LITE, "mobilenet_v3_large", "resnet18", "resnet50", "convnext_tiny")
 SCORING_CODE = ("cotuning/*.py", "sources/*.py", "datasets/batches.py", "training/inference.py")
 COLUMNS = {
     "linear_probe_accuracy": ("Probe", "{:.1%}"),
+    "linear_probe_nll": ("NLL", "{:.2f}"),
     "logme": ("LogME", "{:+.2f}"),
     "leep": ("LEEP", "{:+.2f}"),
     "nce": ("NCE", "{:+.2f}"),

@@ -158,7 +158,7 @@ def test_the_code_that_a_stage_depends_on_is_what_decides_its_numbers(deciding, 
         ("pipeline/common/progress.py", set()),
         ("pipeline/params/loading.py", set()),
         (
-            "pipeline/sources/lite0.py",
+            "pipeline/sources/efficientnet_lite.py",
             {"prepare-data", "extract-logits", "tune", "fine-tune", "evaluate"},
         ),
     ],

@@ -12,7 +12,7 @@ from pipeline.common.formats import read_json, write_json
 from pipeline.datasets.batches import Preprocessing
 from pipeline.deployment.target_model import TargetModel
 from pipeline.params import Params
-from pipeline.sources import lite0
+from pipeline.sources.efficientnet_lite import MODELS as LITE
 from pipeline.tracking.provenance import git_tags
 
 FILE = "model.json"
@@ -110,7 +110,7 @@ def licence(source: str, weights: str) -> str:
     """
     if weights != "published":
         return "unknown"
-    if source == lite0.NAME:
+    if source in LITE:
         return "apache-2.0"
     if source.startswith("timm:"):
         config: Any = timm.get_pretrained_cfg(source.removeprefix("timm:"))

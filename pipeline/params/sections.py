@@ -32,7 +32,8 @@ class Compute(Section):
 class SourceModel(Section):
     """The pre-trained classifier.
 
-    `name` is efficientnet-lite0, a torchvision model's, timm:<name>, or hf:<name or folder>.
+    `name` is efficientnet-lite0 to -lite2, a torchvision model's, timm:<name>, or hf:<name or
+    folder>.
     `weights` is `published`, the name of a torchvision weights entry such as IMAGENET1K_V1, the
     path of a local state dict (.safetensors, .pt, .pth), or of a folder as timm writes it.
     `input_size` is the side, in pixels, of the square crop that enters the network, or `auto` for

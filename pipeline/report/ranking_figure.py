@@ -14,7 +14,7 @@ def accuracy_against_cost(ranking: pd.DataFrame) -> Figure:
     Args:
         ranking: columns name, linear_probe_accuracy in [0, 1], images_per_second.
     """
-    labels = "images a second", "accuracy of a linear probe on validation images"
+    labels = "images a second", "accuracy of a linear probe on held-out images"
     figure, axes = new_figure(7.0, 4.4, "Source models", *labels)
     axes.scatter(ranking["images_per_second"], ranking["linear_probe_accuracy"], color=BLUE)
     for _, row in ranking.iterrows():

@@ -4,9 +4,9 @@ their categories, and what is learned from their logits (temperature, relationsh
 
 __all__ = [
     "categories",
+    "efficientnet_lite",
     "from_logits",
     "hugging_face_models",
-    "lite0",
     "models",
     "ranking",
     "sizes",

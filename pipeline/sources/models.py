@@ -1,9 +1,14 @@
-"""Every source model by its name: EfficientNet-Lite0, torchvision's, timm's, transformers'."""
+"""Every source model by its name: EfficientNet-Lite, torchvision's, timm's, transformers'."""
 
 from collections.abc import Mapping
 from typing import Literal, Protocol
 
-from pipeline.sources import hugging_face_models, lite0, timm_models, torchvision_models
+from pipeline.sources import (
+    efficientnet_lite,
+    hugging_face_models,
+    timm_models,
+    torchvision_models,
+)
 from pipeline.sources.source_model import PublishedInput, SourceModel
 
 
@@ -23,8 +28,8 @@ def load_source_model(name: str, weights: str, input_size: int | Literal["auto"]
     """Build a source model with its weights, cut it, and try it on one image.
 
     Args:
-        name: `efficientnet-lite0`, a torchvision classification model's registry name, timm:<name>,
-            or hf:<name or folder> of a model of transformers.
+        name: `efficientnet-lite0` to `-lite2`, a torchvision classification model's registry
+            name, timm:<name>, or hf:<name or folder> of a model of transformers.
         weights: `published`; a torchvision weights entry; the path of a local state dict, or for
             timm of a folder.
         input_size: side of the square images that it will see, in pixels; `auto` for that of its
@@ -53,8 +58,8 @@ def published_input(name: str, weights: str) -> PublishedInput:
 
 def _family(name: str) -> tuple[Family, str]:
     """Whose model it is, and what it is called there."""
-    if name == lite0.NAME:
-        return lite0, name
+    if name in efficientnet_lite.MODELS:
+        return efficientnet_lite, name
     for prefix, family in PREFIXES.items():
         if name.startswith(prefix):
             return family, name.removeprefix(prefix)

@@ -7,11 +7,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import content_hash
 from pipeline.cotuning.diagnostics import leep_score, nce_score
-from pipeline.cotuning.linear_probe import fit_linear_probe
+from pipeline.cotuning.linear_probe import held_out_probe_logits
 from pipeline.cotuning.relationship import fit_relationship
 from pipeline.cotuning.transferability import h_score, log_maximum_evidence
 
@@ -65,10 +66,12 @@ def read_candidates(path: Path) -> list[Candidate]:
 
 @dataclass(frozen=True)
 class Scores:
-    """Of one source model; higher is better but for what describes it.
+    """Of one source model; higher is better but for the NLL and what describes it.
 
     Attributes:
-        linear_probe_accuracy: on the validation images, in [0, 1].
+        linear_probe_accuracy: of the images of training and validation, each held out once, in
+            [0, 1].
+        linear_probe_nll: of the same, in nats; lower is better.
         logme, leep, nce: in nats.
         h_score: 0 to at most the number of classes less one.
         classifier_accuracy: of g, the reverse way's classifier, on the validation images.
@@ -79,6 +82,7 @@ class Scores:
     """
 
     linear_probe_accuracy: float
+    linear_probe_nll: float
     logme: float
     leep: float
     nce: float
@@ -105,13 +109,14 @@ def score_features(
     """
     probabilities = torch.softmax(torch.cat(list(logits)).double(), dim=1)
     both, known = torch.cat(list(features)), torch.cat(list(labels))
-    probe = fit_linear_probe(features[0], labels[0], features[1], labels[1], classes)
+    held_out, held_out_labels = held_out_probe_logits(both, known, classes)
     _, classifier = fit_relationship(
         logits[0], labels[0], logits[1], labels[1], classes, direction="reverse"
     )
-    right = probe.logits(features[1]).argmax(dim=1) == labels[1].cpu()
+    right = held_out.argmax(dim=1) == held_out_labels
     return {
         "linear_probe_accuracy": float(right.double().mean()),
+        "linear_probe_nll": cross_entropy(held_out, held_out_labels).item(),
         "logme": log_maximum_evidence(both, known, classes),
         "leep": leep_score(probabilities, known, classes),
         "nce": nce_score(probabilities, known, classes),

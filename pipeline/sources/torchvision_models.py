@@ -8,6 +8,7 @@ import torchvision
 from torch import nn
 
 from pipeline.common.errors import UserError, nearest
+from pipeline.sources.efficientnet_lite import MODELS as LITE
 from pipeline.sources.source_model import (
     IMAGENET_CATEGORIES,
     PublishedInput,
@@ -110,9 +111,10 @@ def _drop_auxiliary_heads(model: nn.Module) -> None:
 def _known(name: str) -> str:
     names = torchvision.models.list_models(module=torchvision.models)
     if name not in names:
-        close = nearest(name, ["efficientnet-lite0", *names])
+        close = nearest(name, [*LITE, *names])
         raise UserError(
-            f"source_model.name: {name!r} is neither efficientnet-lite0 nor a torchvision "
-            f"classification model; did you mean {close}? Others: timm:<name>, hf:<name or folder>"
+            f"source_model.name: {name!r} is neither efficientnet-lite0 to -lite2 nor a "
+            f"torchvision classification model; did you mean {close}? Others: timm:<name>, "
+            "hf:<name or folder>"
         )
     return name

