@@ -204,7 +204,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, state: dict[str, Te
 
 def test_unknown_names_are_refused_with_what_there_is() -> None:
     assert "did you mean resnet50?" in refusal("resnet_50", "published")
-    assert "did you mean efficientnet-lite0?" in refusal("efficientnet-lite", "published")
+    assert "did you mean efficientnet-lite0?" in refusal("efficientnet-lit0", "published")
     message = refusal("resnet50", "IMAGENET1K_V9")
     assert "resnet50 has IMAGENET1K_V1, IMAGENET1K_V2, DEFAULT, or give the path" in message
     assert "takes `published` or the path" in refusal("efficientnet-lite0", "IMAGENET1K_V1")
