@@ -79,7 +79,7 @@ def prepare(
     """The method with all that it trains by, and what teaches the source head."""
     section = params.fine_tune
     device = processes.device(params.compute.device)
-    compute = resolve_compute(device, params.compute.precision)
+    compute = resolve_compute(device, params.compute.precision, params.compute.compile)
     prepared = store.load_prepared()
     taught = store.load_relationship()
     if len(taught.matrix) != len(prepared.classes):

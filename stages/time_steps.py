@@ -31,7 +31,9 @@ Calls = dict[str, Callable[[], object]]
 def run(params: Params) -> None:
     store = Store(project_root())
     section = params.time_steps
-    compute = resolve_compute(params.compute.device, params.compute.precision)
+    compute = resolve_compute(
+        params.compute.device, params.compute.precision, params.compute.compile
+    )
     chosen = store.require("tune-methods", "settings.json")
     settings = {
         method: CellSettings.model_validate(values) for method, values in read_json(chosen).items()

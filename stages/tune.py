@@ -174,7 +174,7 @@ def _trainer(params: Params, folds: Path) -> FoldTrainer:
         load_source_model(**params.source_model.model_dump()),
         store.load_logits(),
         store.load_calibration().temperature,
-        resolve_compute(params.compute.device, params.compute.precision),
+        resolve_compute(params.compute.device, params.compute.precision, params.compute.compile),
         folds,
     )
 

@@ -152,7 +152,9 @@ def _work(
     run: Run,
 ) -> None:
     torch.set_num_threads(1)
-    compute = resolve_compute(params.compute.device, params.compute.precision)
+    compute = resolve_compute(
+        params.compute.device, params.compute.precision, params.compute.compile
+    )
     worker = Worker(root, params, stage, folder, load_pool(Store(root), params), compute, run)
     shelf = _open_shelf(folder, stage, storage)
     with losses_explained(f"cot stage {stage}"):

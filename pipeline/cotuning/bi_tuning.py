@@ -90,12 +90,12 @@ class Keys(nn.Module):
         length = self.features.shape[1]
         same = labels[:, None] == labels
         place = (self.place[labels] + same.tril(-1).sum(dim=1)) % length
-        kept = same.triu(1).sum(dim=1) < length  # the rest would be replaced at once
-        where = labels[kept], place[kept]
-        self.features = self.features.index_put(where, features[kept])
-        # A new tensor: the loss that was computed on the old one needs it for its gradient.
-        self.projections = self.projections.index_put(where, projections[kept])
-        self.place = (self.place + F.one_hot(labels, len(self.place)).sum(dim=0)) % length
+        replaced_at_once = same.triu(1).sum(dim=1) >= length
+        where = labels, place.masked_fill(replaced_at_once, length)
+        # New tensors: the loss that was computed on the old ones needs them for its gradient.
+        self.features = _with_keys(self.features, where, features)
+        self.projections = _with_keys(self.projections, where, projections)
+        self.place = self.place.index_add(0, labels, torch.ones_like(labels)) % length
 
 
 def bi_tuning(
@@ -144,6 +144,18 @@ def bi_tuning(
         }
 
     return Part(terms, needs_second_view=True, needs_whole_batch=True, beside=keys)
+
+
+def _with_keys(
+    queues: Float[Tensor, "target key _"],
+    where: tuple[Int[Tensor, " batch"], Int[Tensor, " batch"]],
+    keys: Float[Tensor, "batch _"],
+) -> Float[Tensor, "target key _"]:
+    """Queues with keys in places of theirs; what goes to the place behind the last one is dropped.
+
+    So no number of keys depends on the labels, which a GPU would have to be waited for.
+    """
+    return F.pad(queues, (0, 0, 0, 1)).index_put(where, keys)[:, :-1].contiguous()
 
 
 def _with_one(features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch longer"]:

@@ -21,12 +21,13 @@ class Compute(Section):
     """Where the network runs. `auto` takes a GPU and bfloat16 where there are any.
 
     `processes` is how many extract-logits and fine-tune are started in, by torchrun; each takes
-    a GPU of its own where there are GPUs.
+    a GPU of its own where there are GPUs. `compile` has the networks that are trained compiled.
     """
 
     processes: Count = 1
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = False
 
 
 class SourceModel(Section):

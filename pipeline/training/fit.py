@@ -111,7 +111,7 @@ class Loop:
     ) -> None:
         self.model, self.objective, self.data = model, objective, data
         self.training, self.compute, self.processes = training, compute, processes
-        self.network = over_processes(model, processes)
+        self.network = compute.ready(over_processes(model, processes))
         groups = model.parameter_groups(training.learning_rate, training.target_head_factor)
         if beside := [value for value in objective.parameters() if value.requires_grad]:
             groups.append({"params": beside})

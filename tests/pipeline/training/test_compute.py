@@ -1,7 +1,9 @@
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
+import torch._inductor.config
 from torch import nn
 
 from pipeline.common.errors import UserError
@@ -36,6 +38,22 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
 def test_mps_that_is_not_there_is_refused() -> None:
     with pytest.raises(UserError, match=r"mps is not available.*use auto or cpu"):
         resolve_compute("mps", "auto")
+
+
+def test_where_nothing_can_be_compiled_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    torch.compiler.reset()
+    with (
+        torch._inductor.config.patch({"cpp.cxx": (None, "none"), "force_disable_caches": True}),
+        pytest.raises(UserError) as caught,
+    ):
+        resolve_compute("cpu", "float32", compiles=True)
+    message = str(caught.value)
+    assert message.startswith("compute.compile: nothing can be compiled for cpu: InvalidCxxComp")
+    assert message.endswith("set compute.compile to false")
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
