@@ -8,7 +8,7 @@ SIDE_BY_SIDE = dvc stage list --name-only | grep '^fine-tune@' \
   | env $(if $(filter 1,$(JOBS)),,OMP_NUM_THREADS=1) xargs -P $(JOBS) -n 1 dvc repro --single-item --quiet
 FASHION_MNIST := data/raw/FashionMNIST/raw
 
-.PHONY: help repro claims photographs known-relationship gain-against-knowledge browser test test-fast data fashion-mnist drawings clean
+.PHONY: help repro claims photographs known-relationship gain-against-knowledge browser test test-fast soak data fashion-mnist drawings clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -66,6 +66,9 @@ test: $(VENV)/installed ## Run linters, the type checker and all tests
 
 test-fast: $(VENV)/installed ## Run the quick tests alone, while working
 	OMP_NUM_THREADS=1 pytest --quiet --numprocesses auto -m 'not slow and not processes'
+
+soak: $(VENV)/installed ## Kill the pipeline a hundred times, each time to the end again: an hour; SOAK='--kills 3 --starts 1'
+	OMP_NUM_THREADS=1 PYTHONPATH=tests/helpers python benchmarks/soak.py $(SOAK)
 
 clean: ## Remove the environment and everything that stages made, but not dvc.lock
 	rm -rf $(VENV) .work mlruns mlflow.db* data/*/ experiments/*/data experiments/*/.work
