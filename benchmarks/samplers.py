@@ -16,7 +16,7 @@ import optuna
 import pandas as pd
 
 from pipeline.search.choice import Candidate, choose
-from pipeline.search.evidence import Evidence
+from pipeline.search.difference import Evidence
 from pipeline.search.study import SearchSpace, new_sampler
 
 IMAGES, NOISE = 120, 0.45  # of one candidate's loss on one image, in nats

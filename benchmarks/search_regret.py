@@ -27,7 +27,7 @@ from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings, Rate
 from pipeline.search.choice import Candidate, choose, gain
 from pipeline.search.evidence import HeldOut, evidence_of
-from pipeline.sources.from_logits import find_temperature
+from pipeline.sources.temperature import find_temperature
 from pipeline.training.compute import Compute, resolve_compute
 from pipeline.training.folds import Fold, FoldTrainer, repeated_folds
 from pipeline.training.methods import TRAINING_CODE, SourceLabels, training_data

@@ -1,20 +1,28 @@
-"""Where each artifact lies, its typed load and its atomic save."""
+"""Where each artifact lies, its typed load and its atomic save.
+
+torch, which takes seconds to load, is loaded with the first artifact that is made of tensors.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
+import safetensors.numpy
 from pydantic import TypeAdapter
-from safetensors.torch import load_file
-from torch import Tensor
 
 from pipeline.common.errors import UserError
-from pipeline.common.formats import read_json, write_csv, write_json, write_tensors
-from pipeline.datasets.batches import ImageSet
+from pipeline.common.formats import read_json, write_csv, write_json
 from pipeline.search.choice import Gain, Recommendation
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pipeline.datasets.batches import ImageSet
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,8 @@ class Prepared:
 
     def split(self, name: str) -> ImageSet:
         """The images of one split, in the manifest's order."""
+        from pipeline.datasets.batches import ImageSet
+
         part = self.samples(name)
         rows, labels = (part[name].to_numpy(np.int64, copy=True) for name in ("row", "label"))
         return ImageSet(self.images, rows, labels)
@@ -187,6 +197,8 @@ class Store:
         )
 
     def load_logits(self) -> dict[str, SplitLogits]:
+        from safetensors.torch import load_file
+
         tensors = load_file(self.require("extract-logits", "logits.safetensors"))
         splits = dict.fromkeys(name.partition(".")[0] for name in tensors)
         return {
@@ -197,6 +209,8 @@ class Store:
         }
 
     def save_logits(self, splits: Mapping[str, SplitLogits], categories: tuple[str, ...]) -> None:
+        from pipeline.common.tensors import write_tensors
+
         write_tensors(
             self.path("extract-logits", "logits.safetensors"),
             {
@@ -224,12 +238,18 @@ class Store:
         write_json(self.folder("tune") / "best.json", asdict(best))
 
     def load_relationship(self) -> Relationship:
+        from safetensors.torch import load_file
+
         tensors = load_file(self.require("fit-relationship", "relationship.safetensors"))
         numbers = (float(tensors[name]) for name in ("temperature", "source_weight"))
         return Relationship(tensors["relationship"].float(), *numbers)
 
     def save_relationship(self, matrix: Tensor, temperature: float, source_weight: float) -> None:
         """R [target, source], in the precision that it has."""
+        import torch
+
+        from pipeline.common.tensors import write_tensors
+
         numbers = {"temperature": temperature, "source_weight": source_weight}
         tensors = {
             name: torch.tensor(value, dtype=torch.float64) for name, value in numbers.items()
@@ -239,10 +259,19 @@ class Store:
             {"relationship": matrix} | tensors,
         )
 
+    def load_relationship_array(self) -> np.ndarray:
+        """R [target, source] in float32, for what only shows it."""
+        path = self.require("fit-relationship", "relationship.safetensors")
+        return safetensors.numpy.load_file(path)["relationship"].astype(np.float32)
+
     def load_model_state(self, method: str) -> dict[str, Tensor]:
+        from safetensors.torch import load_file
+
         return load_file(self.require("fine-tune", method, "model.safetensors"))
 
     def save_model_state(
         self, method: str, state: Mapping[str, Tensor], metadata: Mapping[str, str]
     ) -> None:
+        from pipeline.common.tensors import write_tensors
+
         write_tensors(self.folder("fine-tune", method) / "model.safetensors", state, metadata)

@@ -1,16 +1,18 @@
 """Find the temperature of the source model on this data."""
 
+from pathlib import Path
+
 import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.artifacts import Calibration, SplitLogits, Store
 from pipeline.common.project import project_root
-from pipeline.cotuning.calibration import expected_calibration_error, reliability_curve
+from pipeline.cotuning.calibration import reliability_curve
 from pipeline.cotuning.diagnostics import leep_conditional, leep_log_predictor
+from pipeline.cotuning.reliability import ReliabilityCurve, expected_calibration_error
 from pipeline.params import Params
 from pipeline.params.sections import Calibrate
-from pipeline.report.figures import reliability_diagram, save_figure
-from pipeline.sources.from_logits import find_temperature
+from pipeline.sources.temperature import find_temperature
 from pipeline.tracking.runs import stage_run
 
 
@@ -42,7 +44,7 @@ def run(params: Params) -> None:
             ece_after=expected_calibration_error(curves[1]),
         )
         store.save_calibration(calibration)
-        save_figure(reliability_diagram(*curves), folder / "reliability.png")
+        draw(curves, folder / "reliability.png")
         run.log_metrics(
             {
                 "temperature": calibration.temperature,
@@ -52,6 +54,13 @@ def run(params: Params) -> None:
                 "ece_after": calibration.ece_after,
             }
         )
+
+
+def draw(curves: tuple[ReliabilityCurve, ReliabilityCurve], path: Path) -> None:
+    """The reliability before and after; matplotlib is loaded now, when all numbers are there."""
+    from pipeline.report.figures import reliability_diagram, save_figure
+
+    save_figure(reliability_diagram(*curves), path)
 
 
 def judged_predictions(

@@ -102,4 +102,4 @@ def distance_to_relationship(
     """KL(R[y] || source head) in nats, as JSON values: its `mean`, and `by_class` by name."""
     divergence = source_head_divergence(split.logits, split.labels, relationship)
     means = class_means(divergence, split.labels, len(classes))
-    return {"mean": float(divergence.mean()), "by_class": by_class(classes, means)}
+    return {"mean": float(divergence.mean()), "by_class": by_class(classes, means.tolist())}

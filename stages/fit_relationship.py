@@ -1,6 +1,7 @@
 """Learn p(y_s | y_t), and say what it looks like."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,6 @@ from pipeline.common.formats import by_class, write_csv, write_json
 from pipeline.common.project import project_root
 from pipeline.cotuning import diagnostics
 from pipeline.params import Params
-from pipeline.report.figures import relationship_heat_map, save_figure
 from pipeline.sources.from_logits import Learned, learn_relationship, source_predictions
 from pipeline.tracking.runs import stage_run
 
@@ -52,10 +52,7 @@ def run(params: Params) -> None:
             folder / "top_categories.csv",
             top_categories(relationship, classes, categories, section.top_categories),
         )
-        save_figure(
-            relationship_heat_map(relationship.numpy(), classes, categories),
-            folder / "relationship.png",
-        )
+        draw(relationship, classes, categories, folder / "relationship.png")
         g = {name: value for name, value in found["classifier"].items() if name != "class_accuracy"}
         knows = {f"knowledge_{name}": value for name, value in (found["knowledge"] or {}).items()}
         run.log_metrics({"leep": found["leep"], "nce": found["nce"], **g, **knows})
@@ -83,7 +80,7 @@ def diagnose(
         "confidence": mean_confidence(splits),
         "leep": diagnostics.leep_score(probabilities, train.labels, len(classes)),
         "nce": diagnostics.nce_score(probabilities, train.labels, len(classes)),
-        "row_entropy": by_class(classes, diagnostics.row_entropies(relationship)),
+        "row_entropy": by_class(classes, diagnostics.row_entropies(relationship).tolist()),
         "most_similar_rows": {
             "first": classes[similar.first],
             "second": classes[similar.second],
@@ -93,7 +90,7 @@ def diagnose(
             "validation_accuracy": classifier.validation_accuracy,
             "majority_accuracy": majority,
             "class_accuracy": by_class(
-                classes, diagnostics.class_means(right, validation.labels, len(classes))
+                classes, diagnostics.class_means(right, validation.labels, len(classes)).tolist()
             ),
             "inverse_regularization": classifier.inverse_regularization,
             "scale": classifier.scale,
@@ -101,6 +98,13 @@ def diagnose(
         },
     }
     return found | {"warnings": warnings(found)}
+
+
+def draw(relationship: Tensor, classes: list[str], categories: list[str], path: Path) -> None:
+    """The heat map; matplotlib is loaded now, when all numbers are there."""
+    from pipeline.report.figures import relationship_heat_map, save_figure
+
+    save_figure(relationship_heat_map(relationship.numpy(), classes, categories), path)
 
 
 def mean_confidence(splits: dict[str, SplitLogits]) -> float:

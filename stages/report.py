@@ -189,7 +189,7 @@ def load_exhibits(store: Store, params: Params) -> Exhibits:
         for method in params.fine_tune.methods
     }
     return Exhibits(
-        store.load_relationship().matrix.numpy(),
+        store.load_relationship_array(),
         store.load_categories(),
         disputed_images(predictions, prepared.classes, prepared.images, DISPUTED_IMAGES),
     )

@@ -21,7 +21,8 @@ from pipeline.params.sections import Training
 from pipeline.report.figures import save_figure
 from pipeline.report.trials_figure import tune_trials
 from pipeline.search.choice import choose, gain, recommend
-from pipeline.search.evidence import Evidence, HeldOut, evidence_of, latest_loss
+from pipeline.search.difference import Evidence
+from pipeline.search.evidence import HeldOut, evidence_of, latest_loss
 from pipeline.search.shared_trials import SharedTrials
 from pipeline.search.storage import losses_explained
 from pipeline.search.study import (

@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict
 from ruamel.yaml import YAML
 from torch import Tensor, nn
 
-from pipeline.common.formats import write_json, write_tensors
+from pipeline.common.formats import write_json
+from pipeline.common.tensors import write_tensors
 from pipeline.datasets.batches import Preprocessing
 
 GARMENTS = 10

@@ -14,7 +14,8 @@ from pipeline.cotuning.knowledge import cross_validated_knowledge
 from pipeline.params.claims_sections import CellSettings
 from pipeline.params.methods import CO_TUNING, POSTERIOR, teaches_source_head
 from pipeline.params.sections import Calibrate
-from pipeline.sources.from_logits import find_temperature, learn_relationship, source_predictions
+from pipeline.sources.from_logits import learn_relationship, source_predictions
+from pipeline.sources.temperature import find_temperature
 from pipeline.training.methods import SourceLabels
 
 TAUGHT_BY_RELATIONSHIP = {CO_TUNING, POSTERIOR}

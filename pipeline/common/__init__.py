@@ -12,4 +12,5 @@ __all__ = [
     "project",
     "resume",
     "tables",
+    "tensors",
 ]

@@ -2,14 +2,11 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from pipeline.common.files import write_aside
 
@@ -28,20 +25,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(aside, index=False)
 
 
-def write_tensors(
-    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
-) -> None:
-    with write_aside(path) as aside:
-        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, aside, metadata=dict(metadata or {}))
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    with safe_open(path, framework="pt") as file:
-        return dict(file.metadata() or {})
-
-
-def by_class(classes: Sequence[str], values: Tensor) -> dict[str, float | None]:
-    """One value [classes] for each class as JSON, by its name; None for NaN."""
-    pairs = zip(classes, values.tolist(), strict=True)
+def by_class(classes: Sequence[str], values: Sequence[float]) -> dict[str, float | None]:
+    """One value for each class as JSON, by its name; None for NaN."""
+    pairs = zip(classes, values, strict=True)
     return {name: None if math.isnan(value) else value for name, value in pairs}

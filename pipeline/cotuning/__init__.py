@@ -9,15 +9,15 @@ All that a training loop of one's own needs:
     loss = co_tuning_loss(outputs.target_logits, outputs.source_logits, labels, relationship)
 """
 
-from .calibration import (
-    expected_calibration_error,
-    fit_target_likelihood_temperature,
-    fit_temperature,
-    reliability_curve,
-)
-from .losses import co_tuning_loss, translated_cross_entropy
-from .model import CoTuningModel
-from .relationship import fit_relationship
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .calibration import fit_target_likelihood_temperature, fit_temperature, reliability_curve
+    from .losses import co_tuning_loss, translated_cross_entropy
+    from .model import CoTuningModel
+    from .relationship import fit_relationship
+    from .reliability import expected_calibration_error
 
 __all__ = [
     "CoTuningModel",
@@ -38,8 +38,26 @@ __all__ = [
     "posterior",
     "regularizers",
     "relationship",
+    "reliability",
     "reliability_curve",
     "reverse",
     "transferability",
     "translated_cross_entropy",
 ]
+_HOMES = {
+    "CoTuningModel": "model",
+    "co_tuning_loss": "losses",
+    "expected_calibration_error": "reliability",
+    "fit_relationship": "relationship",
+    "fit_target_likelihood_temperature": "calibration",
+    "fit_temperature": "calibration",
+    "reliability_curve": "calibration",
+    "translated_cross_entropy": "losses",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for alone: scikit-learn and torch take seconds."""
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,6 +10,7 @@ from scipy.optimize import brentq, minimize_scalar
 from torch import Tensor
 
 from .diagnostics import leep_conditional, leep_log_predictor
+from .reliability import ReliabilityCurve, bin_confidences
 
 TARGET_LIKELIHOOD_BOUNDS = (1 / 8, 8.0)
 GRID_POINTS = 25
@@ -28,21 +29,6 @@ class TemperatureFit:
     temperature: float
     nll: float
     at_bound: bool
-
-
-@dataclass(frozen=True)
-class ReliabilityCurve:
-    """Confidence against accuracy in equal-width bins of confidence; empty bins are left out.
-
-    Attributes:
-        confidence: mean confidence of each bin, in (0, 1].
-        accuracy: fraction of correct predictions of each bin, in [0, 1].
-        count: samples of each bin, at least 1.
-    """
-
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    count: np.ndarray
 
 
 def fit_temperature(
@@ -162,24 +148,3 @@ def reliability_curve(
     top, predicted = probabilities.double().max(dim=1)
     correct = (predicted == labels).double().numpy()
     return bin_confidences(top.numpy(), correct, bins)
-
-
-def bin_confidences(
-    confidence: np.ndarray, correct: np.ndarray, bins: int = 15
-) -> ReliabilityCurve:
-    """The reliability curve of predictions given as confidence [N] and correctness [N] (0 or 1)."""
-    index = np.searchsorted(np.arange(1, bins) / bins, confidence)
-    count = np.bincount(index, minlength=bins)
-    filled = count > 0
-    mean_confidence = np.bincount(index, confidence, bins)[filled] / count[filled]
-    accuracy = np.bincount(index, correct, bins)[filled] / count[filled]
-    return ReliabilityCurve(mean_confidence, accuracy, count[filled])
-
-
-def expected_calibration_error(curve: ReliabilityCurve) -> float:
-    """Mean gap between confidence and accuracy, weighted by the samples of each bin, in [0, 1].
-
-    Source: Guo et al., ICML 2017, equation 3.
-    """
-    weight = curve.count / curve.count.sum()
-    return float((weight * np.abs(curve.accuracy - curve.confidence)).sum())

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
-from scipy.stats import spearmanr
 
 from pipeline.report.paired import paired_difference
 
@@ -72,5 +71,6 @@ def rank_correlation(gains: pd.DataFrame, column: str) -> RankCorrelation | None
     known = gains[[column, "difference"]].dropna()
     if len(known) < 3 or (known.nunique() == 1).any():
         return None
-    coefficient = float(spearmanr(known[column], known["difference"]).statistic)
+    ranks = known.rank()  # Spearman's is Pearson's of the ranks
+    coefficient = float(ranks[column].corr(ranks["difference"]))
     return RankCorrelation(coefficient, len(known))

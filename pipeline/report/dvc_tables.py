@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.cotuning.calibration import bin_confidences
+from pipeline.cotuning.reliability import bin_confidences
 from pipeline.report.metrics import CALIBRATION_BINS
 from pipeline.report.paired import PairedDifference
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pipeline.common.files import write_aside
-from pipeline.cotuning.calibration import ReliabilityCurve, expected_calibration_error
+from pipeline.cotuning.reliability import ReliabilityCurve, expected_calibration_error
 
 DPI = 144
 GREY, BLUE, ORANGE = "#767676", "#0072B2", "#D55E00"

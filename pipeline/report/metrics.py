@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
-from pipeline.cotuning.calibration import bin_confidences, expected_calibration_error
+from pipeline.cotuning.reliability import bin_confidences, expected_calibration_error
 
 Interval = tuple[float, float]
 
@@ -24,25 +23,6 @@ METRICS = (
 _Judged = Mapping[str, np.ndarray]
 CALIBRATION_BINS = 15
 INTERVAL_QUANTILES = (0.025, 0.975)
-
-
-def predictions_table(logits: Tensor, samples: pd.DataFrame, temperature: float) -> pd.DataFrame:
-    """What the logits [N, classes] predict for N samples: columns as above, and path.
-
-    Args:
-        samples: columns row, path and label, in the order of the logits.
-        temperature: the method's own, T > 0.
-    """
-    label = samples["label"].to_numpy()
-    columns = {
-        **{name: samples[name].to_numpy() for name in ("row", "path")},
-        **{"label": label, "prediction": logits.argmax(dim=1).numpy()},
-    }
-    for prefix, divisor in (("", 1.0), (CALIBRATED, temperature)):
-        log_probabilities = (logits.double() / divisor).log_softmax(dim=1).numpy()
-        columns[f"{prefix}confidence"] = np.exp(log_probabilities.max(axis=1))
-        columns[f"{prefix}nll"] = -log_probabilities[np.arange(len(label)), label]
-    return pd.DataFrame(columns)
 
 
 def classification_metrics(predictions: pd.DataFrame, classes: int) -> dict[str, float]:

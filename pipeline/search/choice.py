@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.search.evidence import Difference, Evidence, difference
+from pipeline.search.difference import Difference, Evidence, difference
 
 
 @dataclass(frozen=True)

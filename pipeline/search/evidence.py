@@ -1,4 +1,4 @@
-"""What held-out images say of a candidate, and by how much two differ on the same images."""
+"""What images that were held out of trainings say of a candidate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.stats import t as student
 from torch import Tensor
 
 from pipeline.cotuning.calibration import fit_temperature
+from pipeline.search.difference import Evidence
 
-CONFIDENCE = 0.95
 TEMPERATURE_BOUNDS = (1 / 8, 8.0)
 # More numbers than these say nothing more of a mean, and a database's field holds them.
 MOST_NUMBERS = 1000
@@ -30,34 +29,6 @@ class HeldOut:
     labels: Tensor
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """Of one candidate, image by image; the images and their order are the same for all.
-
-    Attributes:
-        losses: negative log-likelihood in nats at the candidate's own temperature.
-        correct: share of the trainings that held the image out and were right on it.
-    """
-
-    losses: np.ndarray
-    correct: np.ndarray
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Mean of paired differences over images, its standard error and its 95% interval."""
-
-    mean: float
-    standard_error: float
-    low: float
-    high: float
-
-    @property
-    def with_interval(self) -> tuple[float, float, float]:
-        """Mean, low, high."""
-        return self.mean, self.low, self.high
-
-
 def evidence_of(held_out: Sequence[HeldOut]) -> Evidence:
     """What was held out of several trainings of one candidate, at one temperature for all of it.
 
@@ -73,21 +44,6 @@ def evidence_of(held_out: Sequence[HeldOut]) -> Evidence:
 def latest_loss(held_out: Sequence[HeldOut]) -> float:
     """Mean loss in nats of what the last training held out, at the temperature of all so far."""
     return float(_scaled_losses(held_out)[-len(held_out[-1].labels) :].mean())
-
-
-def difference(first: np.ndarray, second: np.ndarray) -> Difference:
-    """Second minus first; the interval by Student's t over the numbers of evidence.
-
-    Raises:
-        ValueError: there are fewer than two, or they are not of the same images.
-    """
-    if len(first) != len(second) or len(first) < 2:
-        raise ValueError(f"two or more pairs are needed, got {len(first)} and {len(second)}")
-    differences = np.asarray(second) - np.asarray(first)
-    mean = float(differences.mean())
-    error = float(differences.std(ddof=1) / len(differences) ** 0.5)
-    margin = error * float(student.ppf((1 + CONFIDENCE) / 2, len(differences) - 1))
-    return Difference(mean, error, mean - margin, mean + margin)
 
 
 def _scaled_losses(held_out: Sequence[HeldOut]) -> Tensor:

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pipeline.search import storage
 from pipeline.search.choice import Candidate, gain
-from pipeline.search.evidence import Evidence
+from pipeline.search.difference import Evidence
 from pipeline.search.shared_trials import FINISHED, SECONDS_BETWEEN_LOOKS, SharedTrials
 
 CLEARLY_WORSE = 0.1  # p of the signed-rank test on the folds of two trials

@@ -12,6 +12,7 @@ __all__ = [
     "sizes",
     "source_model",
     "split_logits",
+    "temperature",
     "timm_models",
     "torchvision_models",
     "weights",

@@ -1,4 +1,4 @@
-"""What the stages learn from the source model's logits: its temperature, and the relationship."""
+"""The relationship, as the stages learn it from the source model's logits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.artifacts import SplitLogits
-from pipeline.cotuning.calibration import (
-    TemperatureFit,
-    fit_target_likelihood_temperature,
-    fit_temperature,
-)
 from pipeline.cotuning.folds import can_be_held_out
 from pipeline.cotuning.knowledge import (
     RELEARNED_SAMPLES,
@@ -26,22 +21,6 @@ from pipeline.cotuning.knowledge import (
 )
 from pipeline.cotuning.relationship import Direction, Selection, fit_relationship
 from pipeline.cotuning.reverse import ReverseClassifier, relearned
-from pipeline.params.sections import Calibrate
-
-
-def find_temperature(
-    section: Calibrate, splits: Mapping[str, SplitLogits], classes: int
-) -> TemperatureFit:
-    """The temperature by the method of the section; for `fixed` its likelihood is not judged."""
-    if section.method == "fixed":
-        return TemperatureFit(section.temperature, float("nan"), at_bound=False)
-    if section.method == "source-validation":
-        source = splits["source-validation"]
-        return fit_temperature(source.logits, source.labels)
-    train, validation = splits["train"], splits["validation"]
-    return fit_target_likelihood_temperature(
-        train.logits, train.labels, validation.logits, validation.labels, classes
-    )
 
 
 def source_predictions(

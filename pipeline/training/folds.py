@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.artifacts import Prepared, SplitLogits
-from pipeline.common.formats import write_tensors
+from pipeline.common.tensors import write_tensors
 from pipeline.cotuning.folds import stratified_folds
 from pipeline.cotuning.linear_probe import cross_validated_linear_probe
 from pipeline.params import Params

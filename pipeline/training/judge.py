@@ -12,7 +12,7 @@ from pipeline.artifacts import Prepared
 from pipeline.cotuning.calibration import TemperatureFit, fit_temperature
 from pipeline.datasets.batches import Preprocessing
 from pipeline.params.sections import Evaluate
-from pipeline.report.metrics import classification_metrics, predictions_table
+from pipeline.report.metrics import CALIBRATED, classification_metrics
 from pipeline.training.compute import Compute
 from pipeline.training.inference import predict_crops
 
@@ -68,3 +68,22 @@ def own_temperature(logits: Tensor, labels: np.ndarray) -> TemperatureFit:
     Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
     """
     return fit_temperature(logits, torch.from_numpy(labels), TEMPERATURE_BOUNDS)
+
+
+def predictions_table(logits: Tensor, samples: pd.DataFrame, temperature: float) -> pd.DataFrame:
+    """What the logits [N, classes] predict for N samples: columns of pipeline.report.metrics, path.
+
+    Args:
+        samples: columns row, path and label, in the order of the logits.
+        temperature: the method's own, T > 0.
+    """
+    label = samples["label"].to_numpy()
+    columns = {
+        **{name: samples[name].to_numpy() for name in ("row", "path")},
+        **{"label": label, "prediction": logits.argmax(dim=1).numpy()},
+    }
+    for prefix, divisor in (("", 1.0), (CALIBRATED, temperature)):
+        log_probabilities = (logits.double() / divisor).log_softmax(dim=1).numpy()
+        columns[f"{prefix}confidence"] = np.exp(log_probabilities.max(axis=1))
+        columns[f"{prefix}nll"] = -log_probabilities[np.arange(len(label)), label]
+    return pd.DataFrame(columns)

@@ -8,7 +8,7 @@ import torch
 
 from pipeline.artifacts import Best, Calibration, Store
 from pipeline.common.formats import write_csv, write_json
-from pipeline.cotuning.calibration import bin_confidences
+from pipeline.cotuning.reliability import bin_confidences
 from pipeline.report.figures import (
     confusion_matrix,
     relationship_heat_map,
@@ -18,7 +18,7 @@ from pipeline.report.figures import (
 from pipeline.report.metrics import bootstrap_intervals, classification_metrics
 from pipeline.report.trials_figure import tune_trials
 from pipeline.search.choice import Gain, Recommendation
-from pipeline.search.evidence import Difference
+from pipeline.search.difference import Difference
 
 CLASSES = ["007", "NA", "a|b"]
 TEST, TRAIN = 300, 30

@@ -9,7 +9,7 @@ from pipeline.report.metrics import METRICS
 from pipeline.report.paired import PairedDifference
 from pipeline.report.results import Results
 from pipeline.search.choice import Gain, Recommendation
-from pipeline.search.evidence import Difference
+from pipeline.search.difference import Difference
 
 BETTER = PairedDifference(0.022, 0.009, 0.035, 0.0012, 100, 144, 2000, (0.022,))
 WORSE = PairedDifference(-0.031, -0.045, -0.017, 1e-7, 144, 82, 2000, (-0.031,))

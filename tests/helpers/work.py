@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, Trial
 from sharing import meet
 
 from pipeline.search import study
-from pipeline.search.evidence import Evidence
+from pipeline.search.difference import Evidence
 from pipeline.search.shared_trials import SharedTrials
 from pipeline.search.storage import open_study
 from pipeline.tracking.groups import grouped_run

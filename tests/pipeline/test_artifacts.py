@@ -12,16 +12,10 @@ from torch import Tensor
 
 from pipeline.artifacts import Best, Calibration, Prepared, SplitLogits, Store
 from pipeline.common.errors import UserError
-from pipeline.common.formats import (
-    by_class,
-    read_json,
-    read_metadata,
-    write_csv,
-    write_json,
-    write_tensors,
-)
+from pipeline.common.formats import by_class, read_json, write_csv, write_json
+from pipeline.common.tensors import read_metadata, write_tensors
 from pipeline.search.choice import Gain, Recommendation
-from pipeline.search.evidence import Difference
+from pipeline.search.difference import Difference
 
 CALIBRATION = Calibration(1.7, "target-likelihood", False, 2.5, 2.25, 0.1, 0.025)
 MANIFEST = pd.DataFrame(
@@ -207,6 +201,6 @@ def test_json_is_text_that_diffs_well(tmp_path: Path) -> None:
 
 
 def test_values_by_class_come_back_as_json_with_null_for_none(tmp_path: Path) -> None:
-    values = torch.tensor([0.5, torch.nan, 2.0])
+    values = [0.5, float("nan"), 2.0]
     write_json(tmp_path / "values.json", by_class(["NA", "001", "ä"], values))
     assert read_json(tmp_path / "values.json") == {"NA": 0.5, "001": None, "ä": 2.0}

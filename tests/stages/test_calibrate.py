@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from pipeline.artifacts import SplitLogits
 from pipeline.params.sections import Calibrate
-from pipeline.sources.from_logits import find_temperature
+from pipeline.sources.temperature import find_temperature
 from stages.calibrate import judged_predictions
 
 CLASSES = 3

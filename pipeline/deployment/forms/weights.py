@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from pipeline.common.errors import UserError
-from pipeline.common.formats import write_tensors
+from pipeline.common.tensors import write_tensors
 from pipeline.deployment.classifier import Classifier, answers
 from pipeline.deployment.description import Description, load_description
 from pipeline.deployment.exports import Answer

@@ -17,7 +17,8 @@ from pipeline.params.claims_sections import CellSettings, Rate
 from pipeline.params.prepare_data_section import PrepareData
 from pipeline.params.sections import Calibrate, Evaluate, FineTune, SourceModel
 from pipeline.report.metrics import METRICS
-from pipeline.sources.from_logits import find_temperature, learn_relationship
+from pipeline.sources.from_logits import learn_relationship
+from pipeline.sources.temperature import find_temperature
 from pipeline.training.compute import Compute
 from pipeline.training.fit import fit
 from pipeline.training.inference import predict

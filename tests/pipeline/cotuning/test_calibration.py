@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
 from pipeline.cotuning.calibration import (
-    ReliabilityCurve,
-    bin_confidences,
-    expected_calibration_error,
     fit_target_likelihood_temperature,
     fit_temperature,
     reliability_curve,
+)
+from pipeline.cotuning.reliability import (
+    ReliabilityCurve,
+    bin_confidences,
+    expected_calibration_error,
 )
 
 

@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pipeline.cotuning.calibration import bin_confidences
+from pipeline.cotuning.reliability import bin_confidences
 from pipeline.report.figures import (
     DPI,
     confusion_matrix,

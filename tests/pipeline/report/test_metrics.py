@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from pipeline.cotuning.calibration import bin_confidences, expected_calibration_error
+from pipeline.cotuning.reliability import bin_confidences, expected_calibration_error
 from pipeline.report.metrics import (
     METRICS,
     bootstrap_intervals,

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.search.choice import Candidate, choose, gain, recommend
-from pipeline.search.evidence import Evidence, difference
+from pipeline.search.difference import Evidence, difference
 
 NOISE = np.random.default_rng(0).normal(0, 0.3, (9, 60))
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from pipeline.search.evidence import HeldOut, difference, evidence_of, latest_loss
+from pipeline.search.difference import difference
+from pipeline.search.evidence import HeldOut, evidence_of, latest_loss
 
 CLASSES = 4
 

@@ -4,7 +4,7 @@ import pytest
 from optuna.trial import TrialState
 from work import SPACE, bowl_value
 
-from pipeline.search.evidence import Evidence
+from pipeline.search.difference import Evidence
 from pipeline.search.shared_trials import SharedTrials
 from pipeline.search.study import (
     StudyPlace,
