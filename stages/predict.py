@@ -37,7 +37,7 @@ def run(
     rows: list[dict[str, Any]] = []
     unreadable: dict[Path, str] = {}
     with progress("predict", len(paths)) as advance:
-        for opened in open_images(paths, model.stored_size):
+        for opened in open_images(paths, model.stored_size, model.interpolation):
             rows += list(predicted(model, opened, top))
             unreadable |= opened.unreadable
             advance(len(opened.paths) + len(opened.unreadable))

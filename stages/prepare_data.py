@@ -53,6 +53,7 @@ def run(params: Params) -> None:
             listing.read,
             folder / "images.npy",
             sizes.stored,
+            sizes.interpolation,
             work=store.work_folder("prepare-data"),
             least_size=sizes.network_input,
             on_bad_image=section.on_bad_image,

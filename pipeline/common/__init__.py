@@ -6,6 +6,7 @@ __all__ = [
     "errors",
     "files",
     "formats",
+    "interpolation",
     "launch",
     "processes",
     "progress",

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pipeline.common.interpolation import Interpolation
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -12,11 +14,13 @@ class Sizes:
         stored: of the stored images, that it is cut from.
         published: of what the source model's weights are published for; None of a local state
             dict, of which nothing is known.
+        interpolation: by which whole images are resized to the stored ones, with antialias.
     """
 
     network_input: int
     stored: int
     published: int | None
+    interpolation: Interpolation = "bilinear"
 
 
 def warn_of_size(name: str, sizes: Sizes) -> str:

@@ -9,6 +9,7 @@ import timm
 
 from pipeline.artifacts import Store
 from pipeline.common.formats import read_json, write_json
+from pipeline.common.interpolation import Interpolation
 from pipeline.datasets.batches import Preprocessing
 from pipeline.deployment.target_model import TargetModel
 from pipeline.params import Params
@@ -16,7 +17,7 @@ from pipeline.sources.efficientnet_lite import MODELS as LITE
 from pipeline.tracking.provenance import git_tags
 
 FILE = "model.json"
-RESIZE = "bilinear with antialias, both sides, aspect not kept (Pillow's BILINEAR)"
+RESIZE = "{} with antialias, both sides, aspect not kept (Pillow's {})"
 OF_ALL_METHODS = ("prepare-data", "extract-logits", "calibrate", "tune", "fit-relationship")
 OF_A_METHOD = ("fine-tune", "evaluate")
 
@@ -30,8 +31,9 @@ class Description:
         method, seed: that it was fine-tuned by, and the one of fine_tune.seeds.
         source_model: name and weights as in params.yaml, and the licence as far as known.
         temperature: the model's own; probabilities are softmax(logits / temperature).
-        preprocessing: stored_size and resize of the whole image, input_size of the centre crop,
-            mean and std per channel of images in [0, 1], in red, green, blue.
+        preprocessing: stored_size, interpolation and resize (the same in words) of the whole
+            image, input_size of the centre crop, mean and std per channel of images in [0, 1], in
+            red, green, blue.
         data: prepare_data.source, and the number of images of each split.
         metrics: on the test split, with intervals, as in metrics.json; empty without one.
         crops: of each test image that these are of; an exported model sees one, the centre.
@@ -54,6 +56,10 @@ class Description:
     @property
     def stored_size(self) -> int:
         return int(self.preprocessing["stored_size"])
+
+    @property
+    def interpolation(self) -> Interpolation:
+        return "bicubic" if self.preprocessing.get("interpolation") == "bicubic" else "bilinear"
 
     @property
     def crop(self) -> Preprocessing:
@@ -88,7 +94,8 @@ def describe(store: Store, params: Params, model: TargetModel) -> Description:
         temperature=model.temperature,
         preprocessing={
             "stored_size": model.stored_size,
-            "resize": RESIZE,
+            "interpolation": model.interpolation,
+            "resize": RESIZE.format(model.interpolation, model.interpolation.upper()),
             "input_size": model.preprocessing.input_size,
             "mean": list(model.preprocessing.mean),
             "std": list(model.preprocessing.std),

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.common.errors import UserError
+from pipeline.common.interpolation import Interpolation
 from pipeline.datasets.listing import IMAGE_FORMATS, IMAGE_SUFFIXES, is_image_name
 from pipeline.datasets.store.decode import large_images_allowed, reason, to_square
 
@@ -53,16 +54,19 @@ def find_images(places: Sequence[Path]) -> list[Path]:
     return found
 
 
-def open_images(paths: Sequence[Path], size: int) -> Iterator[Opened]:
+def open_images(
+    paths: Sequence[Path], size: int, interpolation: Interpolation = "bilinear"
+) -> Iterator[Opened]:
     """Read images as prepare-data does, in batches, several at a time.
 
     Args:
         size: side of the squares in pixels.
+        interpolation: by which they are resized.
     """
     with large_images_allowed(), ThreadPoolExecutor(THREADS) as pool:
         for first in range(0, len(paths), BATCH):
             batch = paths[first : first + BATCH]
-            tried = list(pool.map(lambda path: _open(path, size), batch))
+            tried = list(pool.map(lambda path: _open(path, size, interpolation), batch))
             pairs = list(zip(batch, tried, strict=True))
             squares = [square for square in tried if isinstance(square, np.ndarray)]
             yield Opened(
@@ -72,33 +76,38 @@ def open_images(paths: Sequence[Path], size: int) -> Iterator[Opened]:
             )
 
 
-def square_of(data: bytes, size: int, most_pixels: int) -> np.ndarray:
+def square_of(
+    data: bytes, size: int, most_pixels: int, interpolation: Interpolation = "bilinear"
+) -> np.ndarray:
     """An image that came as bytes, uint8 [size, size, 3].
 
     Args:
         most_pixels: of the decoded image.
+        interpolation: by which it is resized.
 
     Raises:
         ValueError: it is no image, damaged, or has more pixels; the message says which.
     """
-    return _square(io.BytesIO(data), size, most_pixels)
+    return _square(io.BytesIO(data), size, most_pixels, interpolation)
 
 
-def _open(path: Path, size: int) -> np.ndarray | str:
+def _open(path: Path, size: int, interpolation: Interpolation) -> np.ndarray | str:
     try:
-        return _square(path, size, None)
+        return _square(path, size, None, interpolation)
     except ValueError as error:
         return str(error)
 
 
-def _square(source: Path | io.BytesIO, size: int, most_pixels: int | None) -> np.ndarray:
+def _square(
+    source: Path | io.BytesIO, size: int, most_pixels: int | None, interpolation: Interpolation
+) -> np.ndarray:
     try:
         with Image.open(source, formats=IMAGE_FORMATS) as image:
             if most_pixels is not None and image.width * image.height > most_pixels:
                 raise ValueError(
                     f"{image.width} x {image.height} pixels, at most {most_pixels:,} are taken"
                 )
-            return to_square(image, size)
+            return to_square(image, size, interpolation)
     except Exception as error:  # Pillow raises whatever its decoders do
         raise ValueError(reason(error)) from None
 

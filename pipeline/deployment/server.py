@@ -154,7 +154,7 @@ def create_app(classify: Classifier, source_model: str, limits: Limits) -> ASGIA
                 data = await uploaded_image(request, limits)
                 async with decoding:
                     square = await asyncio.to_thread(
-                        square_of, data, model.stored_size, limits.pixels
+                        square_of, data, model.stored_size, limits.pixels, model.interpolation
                     )
             except ClientDisconnect:
                 raise HTTPException(400, "the client went away") from None

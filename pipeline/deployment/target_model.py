@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from pipeline.artifacts import Store
 from pipeline.common.errors import UserError
 from pipeline.common.formats import read_json
+from pipeline.common.interpolation import Interpolation
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.datasets.batches import ImageSet, Preprocessing
+from pipeline.datasets.sizes import Sizes
 from pipeline.params import Params
 from pipeline.params.methods import BASELINE
 from pipeline.sources.models import load_source_model
@@ -34,6 +36,7 @@ class TargetModel:
         source: the model that it was fine-tuned from, with its own weights.
         stored_size: side in pixels of the square that an image is resized to first.
         temperature: the model's own, > 0; probabilities are softmax(target logits / temperature).
+        interpolation: by which an image is resized to that square.
     """
 
     method: str
@@ -43,6 +46,7 @@ class TargetModel:
     stored_size: int
     temperature: float
     compute: Compute
+    interpolation: Interpolation = "bilinear"
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -103,7 +107,7 @@ def load_target_model(store: Store, params: Params, method: str) -> TargetModel:
     """
     state = store.load_model_state(method)
     classes = tuple(store.load_classes())
-    sizes = read_json(store.require("extract-logits", "sizes.json"))
+    sizes = Sizes(**read_json(store.require("extract-logits", "sizes.json")))
     source = load_source_model(**params.source_model.model_dump())
     compute = resolve_compute(params.compute.device, params.compute.precision)
     model = new_model(source, len(classes), params.sample_seed)
@@ -117,7 +121,9 @@ def load_target_model(store: Store, params: Params, method: str) -> TargetModel:
         ) from None
     model.to(compute.device).eval()
     temperature = _temperature(store, params, method, model, source, compute)
-    return TargetModel(method, model, classes, source, sizes["stored"], temperature, compute)
+    return TargetModel(
+        *(method, model, classes, source, sizes.stored, temperature, compute, sizes.interpolation)
+    )
 
 
 def trained_method(store: Store, params: Params, method: str | None) -> str:

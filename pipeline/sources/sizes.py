@@ -9,7 +9,8 @@ from pipeline.sources.weights import is_local
 
 
 def find_sizes(model: SourceModel, data: PrepareData) -> Sizes:
-    """The sizes that the sections give, `auto` replaced by the source model's published ones.
+    """The sizes that the sections give, `auto` replaced by the source model's published ones, and
+    its interpolation.
 
     Raises:
         UserError: unknown source model, or a crop larger than what it is cut from.
@@ -23,4 +24,5 @@ def find_sizes(model: SourceModel, data: PrepareData) -> Sizes:
             f"source_model.input_size {size} exceeds prepare_data.stored_size {stored}; crops are "
             "cut from the stored images: set stored_size to auto"
         )
-    return Sizes(size, stored, None if is_local(model.weights) else published.size)
+    known = None if is_local(model.weights) else published.size
+    return Sizes(size, stored, known, published.interpolation)

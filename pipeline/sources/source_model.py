@@ -10,6 +10,7 @@ import torchvision
 from torch import Tensor, nn
 
 from pipeline.common.errors import UserError, one_line
+from pipeline.common.interpolation import Interpolation
 from pipeline.datasets.batches import Preprocessing
 
 IMAGENET_CATEGORIES: tuple[str, ...] = tuple(
@@ -25,12 +26,22 @@ class PublishedInput(NamedTuple):
         size: side of the square that enters the network, in pixels.
         crop_fraction: that side as a share of the side of the resized image it is cut from.
         mean, std: per channel, of the normalisation of images in [0, 1].
+        interpolation: by which images are resized.
     """
 
     size: int
     crop_fraction: float
     mean: Channels
     std: Channels
+    interpolation: Interpolation
+
+
+def nearest_interpolation(published: str) -> Interpolation:
+    """The one of ours that is most like a published one, by its name in timm or Pillow.
+
+    Lanczos is sharp as bicubic is. Weights that were trained with random ones are for either.
+    """
+    return "bicubic" if published.lower() in ("bicubic", "lanczos") else "bilinear"
 
 
 # Makes of a model with another head what its own library gives for these classes.

@@ -17,6 +17,7 @@ from pipeline.sources.source_model import (
     Whole,
     cut,
     last_linear_layer,
+    nearest_interpolation,
     numbered_categories,
     without_classifier,
 )
@@ -61,7 +62,9 @@ def published_of(config: dict[str, Any]) -> PublishedInput:
     """From a pretrained_cfg of timm, whose defaults are timm's own."""
     resolved = resolve_data_config(pretrained_cfg=config)
     mean, std = tuple(resolved["mean"]), tuple(resolved["std"])
-    return PublishedInput(resolved["input_size"][-1], resolved["crop_pct"], mean, std)
+    interpolation = nearest_interpolation(resolved["interpolation"])
+    size, fraction = resolved["input_size"][-1], resolved["crop_pct"]
+    return PublishedInput(size, fraction, mean, std, interpolation)
 
 
 def head_name(model: Any, name: str) -> str:

@@ -16,6 +16,7 @@ from pipeline.sources.source_model import (
     Whole,
     cut,
     last_linear_layer,
+    nearest_interpolation,
     numbered_categories,
 )
 from pipeline.sources.weights import does_not_fit, is_local, read_state
@@ -54,7 +55,9 @@ def published_input(name: str, weights: str) -> PublishedInput:
     """
     transforms = _entry(name, "published" if is_local(weights) else weights).transforms()
     (size,), (resized,) = transforms.crop_size, transforms.resize_size
-    return PublishedInput(size, size / resized, tuple(transforms.mean), tuple(transforms.std))
+    interpolation = nearest_interpolation(transforms.interpolation.value)
+    mean, std = tuple(transforms.mean), tuple(transforms.std)
+    return PublishedInput(size, size / resized, mean, std, interpolation)
 
 
 def _whole(name: str, weights: str) -> Whole:

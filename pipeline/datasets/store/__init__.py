@@ -3,4 +3,4 @@
 `store_images` is what prepare-data calls.
 """
 
-__all__ = ["decode", "disk_space", "store_images"]
+__all__ = ["decode", "disk_space", "pool", "store_images"]

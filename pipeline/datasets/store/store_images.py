@@ -6,18 +6,12 @@ a mark for each row, the state of the image's file; what else decides the pixels
 
 import functools
 import logging
-import multiprocessing
-import os
 import pickle
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, suppress
-from multiprocessing.connection import Connection
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -28,19 +22,17 @@ from numpy.lib.format import open_memmap
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_aside
+from pipeline.common.interpolation import Interpolation
 from pipeline.common.resume import resume_key
 from pipeline.datasets.listing import Read, name_some
 from pipeline.datasets.store.decode import large_images_allowed, reason, to_square
 from pipeline.datasets.store.disk_space import check_room, copy_rows, lay_out, writing
+from pipeline.datasets.store.pool import Chunk, Tried, store_in_pool
 
 CHUNK_IMAGES = 16
 # Starting processes costs seconds: fewer than these, of work for one process, are not worth it.
 POOL_SECONDS = 15.0
 NO_FILE = (-1, -1)
-
-# Rows and paths; how many images were tried, and unreadable rows with the reason.
-Chunk = Sequence[tuple[int, str]]
-Tried = tuple[int, list[tuple[int, str]]]
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +42,7 @@ def store_images(
     read: Read,
     destination: Path,
     size: int,
+    interpolation: Interpolation,
     *,
     work: Path,
     least_size: int,
@@ -68,6 +61,7 @@ def store_images(
         read: opens an image; can be pickled.
         destination: of the file.
         size: in pixels.
+        interpolation: by which they are resized.
         work: folder that holds the file while it is in the making.
         least_size: in pixels; no smaller one is proposed where the disk has too little room.
         on_bad_image: whether to leave unreadable images out, so that the rows of the others close
@@ -83,8 +77,10 @@ def store_images(
             too little room, a process was killed, or another one is at work in `work`.
     """
     with _lock(work):
-        squares = _begin(work, _key(paths, read, size), len(paths), size, least_size)
-        bad = sorted(_store_unfinished(paths, read, squares, workers, on_progress))
+        key = _key(paths, read, size, interpolation)
+        squares = _begin(work, key, len(paths), size, least_size)
+        store = functools.partial(_store_chunk, read, squares, interpolation)
+        bad = sorted(_store_unfinished(paths, read, squares, store, workers, on_progress))
         if bad and (on_bad_image == "stop" or len(bad) == len(paths)):
             raise _unreadable(bad, paths, read)
         left_out = [row for row, _ in bad]
@@ -102,13 +98,14 @@ def _lock(work: Path) -> AcquireReturnProxy:
         ) from None
 
 
-def _key(paths: Sequence[str], read: Read, size: int) -> str:
+def _key(paths: Sequence[str], read: Read, size: int, interpolation: Interpolation) -> str:
     """Of all that decides the pixels but the image files."""
     steering = {
         "paths": list(paths),
         "reader": pickle.dumps(read).hex(),
         "size": size,
-        "pillow": PIL.__version__,
+        "interpolation": interpolation,
+        "libraries": [PIL.__version__, version("cykooz-resizer")],
     }
     return resume_key(steering, [], ("datasets/**/*.py",))
 
@@ -148,6 +145,7 @@ def _store_unfinished(
     paths: Sequence[str],
     read: Read,
     squares: Path,
+    store: Callable[[Chunk], Tried],
     workers: int,
     on_progress: Callable[[int], None],
 ) -> list[tuple[int, str]]:
@@ -160,7 +158,6 @@ def _store_unfinished(
         on_progress(finished)
     images = [(row, paths[row]) for row in np.flatnonzero(~done).tolist()]
     bad = []
-    store = functools.partial(_store_chunk, read, squares)
     # Closed even while an exception holds the frame: closing is what ends the processes.
     with closing(_store_all(images, store, workers)) as chunks:
         for count, found in chunks:
@@ -176,40 +173,11 @@ def _store_all(images: Chunk, store: Callable[[Chunk], Tried], workers: int) -> 
         yield store(chunk)
         left = (time.monotonic() - start) / number * (len(chunks) - number)
         if workers > 1 and left > POOL_SECONDS:
-            yield from _store_in_pool(chunks[number:], store, workers)
+            yield from store_in_pool(chunks[number:], store, workers)
             return
 
 
-def _store_in_pool(
-    chunks: Sequence[Chunk], store: Callable[[Chunk], Tried], workers: int
-) -> Generator[Tried]:
-    # A forked child could inherit a lock that one of torch's threads holds.
-    context = multiprocessing.get_context("spawn")
-    # Workers end when the other end is closed: by an exception here, by the end, or by a kill.
-    ended, end = context.Pipe(duplex=False)
-    with ended, ProcessPoolExecutor(workers, context, _begin_worker, (ended,)) as pool, end:
-        try:
-            for future in as_completed([pool.submit(store, chunk) for chunk in chunks]):
-                yield future.result()
-        except BrokenProcessPool:
-            raise UserError(
-                "a process that decoded images ended early, most often killed for lack of memory; "
-                "close other programs or shrink the largest images, then run again to go on"
-            ) from None
-
-
-def _begin_worker(ended: Connection) -> None:
-    def end() -> None:
-        ended.poll(None)
-        # At once, amid an image: what is finished is marked.
-        os._exit(1)
-
-    # Ctrl-C reaches every process of a terminal; the parent alone decides what follows from it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end, daemon=True).start()
-
-
-def _store_chunk(read: Read, path: Path, images: Chunk) -> Tried:
+def _store_chunk(read: Read, path: Path, interpolation: Interpolation, images: Chunk) -> Tried:
     bad = []
     # Opened anew for each chunk: the touched pages of a map count as the process's memory.
     squares = open_memmap(path, "r+")
@@ -220,7 +188,7 @@ def _store_chunk(read: Read, path: Path, images: Chunk) -> Tried:
             state = _file_state(Path(read.locate(name)))
             try:
                 with read(name) as image:
-                    square = to_square(image, squares.shape[1])
+                    square = to_square(image, squares.shape[1], interpolation)
             # Pillow has no type of its own for damaged files: nearly any can come.
             except Exception as error:
                 bad.append((row, reason(error)))

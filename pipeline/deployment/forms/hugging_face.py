@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from timm.models import save_for_hf
 from torch import nn
 
@@ -102,7 +103,7 @@ def _processor(description: Description) -> Any:
     return CLIPImageProcessor(
         size={"height": stored, "width": stored},
         crop_size={"height": cropped, "width": cropped},
-        resample=2,  # bilinear
+        resample=Image.Resampling[description.interpolation.upper()].value,
         image_mean=list(description.preprocessing["mean"]),
         image_std=list(description.preprocessing["std"]),
     )
@@ -114,7 +115,7 @@ def _data_config(description: Description) -> dict[str, Any]:
     size = values["input_size"]
     return {
         "input_size": (3, size, size),
-        "interpolation": "bilinear",
+        "interpolation": description.interpolation,
         "mean": tuple(values["mean"]),
         "std": tuple(values["std"]),
         "crop_mode": "squash",

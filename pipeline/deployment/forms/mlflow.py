@@ -22,7 +22,7 @@ from pipeline.deployment.target_model import TargetModel
 
 PACKAGES = onnx.PACKAGES
 EXTRA = onnx.EXTRA
-REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas", "pillow")
+REQUIREMENTS = ("cykooz-resizer", "mlflow", "numpy", "onnxruntime", "pandas", "pillow")
 PROJECT = Path(__file__).parents[3]
 SCRIPT = Path(__file__).with_name("serving.py")
 # What the script imports of the project, packages by their __init__.py.
@@ -30,6 +30,7 @@ CODE = (
     "pipeline/__init__.py",
     "pipeline/common/__init__.py",
     "pipeline/common/errors.py",
+    "pipeline/common/interpolation.py",
     "pipeline/datasets/__init__.py",
     "pipeline/datasets/listing.py",
     "pipeline/datasets/store/__init__.py",

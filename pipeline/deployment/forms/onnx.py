@@ -56,12 +56,13 @@ def load(folder: Path) -> Answer:
 
 
 def loading(description: Description) -> str:
-    size = description.stored_size
+    size, resampling = description.stored_size, description.interpolation.upper()
     return f"""\
 import numpy as np, onnxruntime
 from PIL import Image
 
 session = onnxruntime.InferenceSession("{FILE}")
-square = Image.open("image.jpg").convert("RGB").resize(({size}, {size}), Image.Resampling.BILINEAR)
+square = Image.open("image.jpg").convert("RGB")
+square = square.resize(({size}, {size}), Image.Resampling.{resampling})
 probabilities = session.run(None, {{"{INPUT}": np.array(square)[None]}})[0]
 """

@@ -1,7 +1,8 @@
 """What MLflow runs to serve an exported model: images as bytes in, classes out.
 
 MLflow copies this file into the model, with the modules that it imports of this project; it needs
-mlflow, onnxruntime, Pillow, NumPy and pandas beside them, and neither PyTorch nor the project.
+mlflow, onnxruntime, Pillow, cykooz-resizer, NumPy and pandas beside them, and neither PyTorch nor
+the project.
 """
 
 import base64
@@ -30,7 +31,8 @@ class Served(PythonModel):
         )
         about = self.session.get_modelmeta().custom_metadata_map
         self.classes = np.array(json.loads(about["classes"]), dtype=object)
-        self.size = json.loads(about["preprocessing"])["stored_size"]
+        prepared = json.loads(about["preprocessing"])
+        self.size, self.interpolation = prepared["stored_size"], prepared["interpolation"]
 
     def predict(
         self,
@@ -61,7 +63,7 @@ class Served(PythonModel):
         try:
             if isinstance(image, str):  # in base64, where lines may be broken
                 image = base64.b64decode("".join(image.split()), validate=True)
-            return square_of(image, self.size, MOST_PIXELS)
+            return square_of(image, self.size, MOST_PIXELS, self.interpolation)
         except ValueError as error:
             raise MlflowException(f"image {place}: {error}", BAD_REQUEST) from None
 

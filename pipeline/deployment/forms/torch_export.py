@@ -29,12 +29,13 @@ def load(folder: Path) -> Answer:
 
 
 def loading(description: Description) -> str:
-    size = description.stored_size
+    size, resampling = description.stored_size, description.interpolation.upper()
     return f"""\
 import numpy as np, torch
 from PIL import Image
 
 network = torch.export.load("{FILE}").module()
-square = Image.open("image.jpg").convert("RGB").resize(({size}, {size}), Image.Resampling.BILINEAR)
+square = Image.open("image.jpg").convert("RGB")
+square = square.resize(({size}, {size}), Image.Resampling.{resampling})
 probabilities = network(torch.from_numpy(np.array(square)[None]))
 """

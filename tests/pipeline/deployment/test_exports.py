@@ -92,7 +92,7 @@ def fine_tuned(name: str, folder: Path) -> tuple[TargetModel, Description]:
         **{"classes": CLASSES, "method": "co-tuning", "seed": 0, "temperature": TEMPERATURE},
         source_model={"name": source_name, "weights": "mine", "licence": "unknown"},
         preprocessing={
-            **{"stored_size": stored, "resize": "bilinear", "input_size": size},
+            **{"stored_size": stored, "interpolation": "bilinear", "input_size": size},
             **{"mean": list(inputs.mean), "std": list(inputs.std)},
         },
         data={"source": "image-folder", "train": 9, "validation": 3},

@@ -73,15 +73,19 @@ def test_cut_and_deployed_it_is_the_librarys_own_model_bit_for_bit(
 
 def test_preprocessing_is_that_of_its_image_processor(tmp_path: Path) -> None:
     name = save(make("ViT"), tmp_path, image_mean=[0.1, 0.2, 0.3], image_std=[0.4, 0.5, 0.6])
-    assert published_input(name, "published") == (32, 1.0, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert published_input(name, "published") == (
+        *(32, 1.0, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "bilinear"),
+    )
     processor = transformers.ConvNextImageProcessor(size={"shortest_edge": 28}, crop_pct=0.875)
     processor.save_pretrained(tmp_path)
     assert published_input(name, "published")[:2] == (28, 0.875)
     processor = transformers.BitImageProcessor(
-        size={"shortest_edge": 36}, crop_size=32, do_normalize=False
+        size={"shortest_edge": 36}, crop_size=32, do_normalize=False, resample=3
     )
     processor.save_pretrained(tmp_path)
-    assert published_input(name, "published") == (32, 32 / 36, (0.0,) * 3, (1.0,) * 3)
+    assert published_input(name, "published") == (
+        *(32, 32 / 36, (0.0,) * 3, (1.0,) * 3, "bicubic"),
+    )
 
 
 def test_a_model_without_a_trained_classifier_is_refused(tmp_path: Path) -> None:

@@ -190,6 +190,7 @@ def test_auto_is_the_size_that_the_weights_are_published_for(tmp_path: Path) -> 
         published = published_input(name, "published")
         assert [published.size] == transforms.crop_size
         assert round(published.size / published.crop_fraction) == transforms.resize_size[0]
+        assert published.interpolation == transforms.interpolation.value
     source = load_source_model(SMALL, blank_weights(SMALL, tmp_path), "auto")
     assert source.input_size == source.preprocessing.input_size == 224
 

@@ -16,8 +16,9 @@ from pipeline.sources.sizes import find_sizes
         ("efficientnet-lite0", "auto", "auto", Sizes(224, 256, 224)),
         ("resnet50", "auto", "auto", Sizes(224, 232, 224)),  # IMAGENET1K_V2
         ("inception_v3", 150, "auto", Sizes(150, 172, 299)),
-        ("timm:convnext_tiny", "auto", 300, Sizes(224, 300, 224)),
-        ("timm:vit_tiny_patch16_224", "auto", "auto", Sizes(224, 249, 224)),  # cut from 0.9
+        ("timm:convnext_tiny", "auto", 300, Sizes(224, 300, 224, "bicubic")),
+        # cut from 0.9
+        ("timm:vit_tiny_patch16_224", "auto", "auto", Sizes(224, 249, 224, "bicubic")),
     ],
 )
 def test_auto_is_the_published_protocol(

@@ -97,7 +97,8 @@ def test_preprocessing_is_that_of_timm(tmp_path: Path) -> None:
         config = timm.data.resolve_data_config(
             pretrained_cfg=timm.get_pretrained_cfg(name).to_dict()
         )
-        expected = config["input_size"][-1], config["crop_pct"], config["mean"], config["std"]
+        names = "crop_pct", "mean", "std", "interpolation"
+        expected = config["input_size"][-1], *(config[name] for name in names)
         assert published_input(f"timm:{name}", "published") == expected
 
 

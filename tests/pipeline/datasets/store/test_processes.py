@@ -43,8 +43,9 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     store_images.POOL_SECONDS = 0.0
     store_images.store_images(
-        [str(number) for number in range(60)], Reader(), Path("out.npy"), 8, work=Path("work"),
-        least_size=8, on_bad_image="stop", workers=2, on_progress=lambda done: None,
+        [str(number) for number in range(60)], Reader(), Path("out.npy"), 8, "bilinear",
+        work=Path("work"), least_size=8, on_bad_image="stop", workers=2,
+        on_progress=lambda done: None,
     )
 """
 
@@ -142,7 +143,7 @@ paths, read, size = {
     "many": (["bad", *map(str, range(1500))], DrawingReader(Path()), 256),
 }[sys.argv[1]]
 store_images(
-    paths, read, Path("out.npy"), size, work=Path("work"), least_size=8,
+    paths, read, Path("out.npy"), size, "bilinear", work=Path("work"), least_size=8,
     on_bad_image="skip", workers=1, on_progress=lambda done: None,
 )
 status = Path("/proc/self/status").read_text()

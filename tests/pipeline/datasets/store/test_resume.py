@@ -25,8 +25,8 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT, 8, 8, 3), dtype=np.ui
 
 def store(root: Path, read: Read | None = None, **options: Any) -> list[int]:
     options = {
-        "paths": NAMES, "size": 8, "work": root / "work", "least_size": 8,
-        "on_bad_image": "stop", "workers": 2, "on_progress": lambda done: None,
+        "paths": NAMES, "size": 8, "interpolation": "bilinear", "work": root / "work",
+        "least_size": 8, "on_bad_image": "stop", "workers": 2, "on_progress": lambda done: None,
     } | options  # fmt: skip
     options = {"read": read or ImageFolderReader(root), "destination": root / "out.npy"} | options
     return store_images(**options)

@@ -19,7 +19,7 @@ def store(root: Path, names: list[str], **options: Any) -> list[int]:
         "work": root / "work", "least_size": 8,
         "on_bad_image": "stop", "workers": 1, "on_progress": lambda done: None,
     } | options  # fmt: skip
-    return store_images(names, ImageFolderReader(root), root / "out.npy", 8, **options)
+    return store_images(names, ImageFolderReader(root), root / "out.npy", 8, "bilinear", **options)
 
 
 def save_colours(root: Path, count: int) -> list[str]:
@@ -165,8 +165,9 @@ def test_too_little_room_on_the_disk_is_told_beforehand(tmp_path: Path) -> None:
     read = ImageFolderReader(tmp_path)
     with pytest.raises(UserError, match=r"the stored images need \d+\.\d GB, .* make room, or"):
         store_images(
-            ["a.png"] * 1000, read, tmp_path / "out.npy", 10_000_000, work=tmp_path / "work",
-            least_size=8, on_bad_image="stop", workers=1, on_progress=lambda done: None,
+            ["a.png"] * 1000, read, tmp_path / "out.npy", 10_000_000, "bilinear",
+            work=tmp_path / "work", least_size=8, on_bad_image="stop", workers=1,
+            on_progress=lambda done: None,
         )  # fmt: skip
     assert left_behind(tmp_path / "work") == left_behind(tmp_path) == []
 
