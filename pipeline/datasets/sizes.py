@@ -7,7 +7,7 @@ from pipeline.common.interpolation import Interpolation
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sides of squares, in pixels.
+    """Sides of squares, in pixels, and how images are made as small.
 
     Attributes:
         network_input: of what enters the network.

@@ -74,14 +74,16 @@ def bootstrap_intervals(
     judged = [_judged(predictions, classes) for predictions in samples]
     estimate = mean_metrics(samples, classes)
 
-    def at(number: int, images: np.ndarray) -> dict[str, float]:
-        return _metrics({name: of[images] for name, of in judged[number].items()}, classes)
+    def at(number: int, images: np.ndarray) -> list[float]:
+        some = {name: of[images] for name, of in judged[number].items()}
+        return list(_metrics(some, classes).values())
 
     sizes = [len(predictions) for predictions in samples]
-    draws = pd.DataFrame(
-        pd.DataFrame(at(*part) for part in drawn).mean()
+    means = [
+        np.mean([at(*part) for part in drawn], axis=0)
         for drawn in resampled(sizes, resamples, seed)
-    )
+    ]
+    draws = pd.DataFrame(means, columns=list(estimate))
     for name in ("ece", f"{CALIBRATED}ece"):
         bias = draws[name].mean() - estimate[name]
         draws[name] = (draws[name] - bias).clip(0, 1)
