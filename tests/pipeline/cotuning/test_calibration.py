@@ -13,11 +13,8 @@ from pipeline.cotuning.calibration import (
     fit_temperature,
     reliability_curve,
 )
-from pipeline.cotuning.reliability import (
-    ReliabilityCurve,
-    bin_confidences,
-    expected_calibration_error,
-)
+from pipeline.cotuning.reliability import ReliabilityCurve, bin_confidences
+from pipeline.cotuning.reliability import expected_calibration_error as ece
 
 
 def overlapping(seed, samples=80, temperature=1.7):
@@ -213,7 +210,7 @@ def test_the_reliability_curve_agrees_with_a_plain_loop(seed, batch, bins):
     found = np.stack([curve.confidence, curve.accuracy, curve.count], axis=1)
     np.testing.assert_allclose(found, reference, rtol=1e-12)
     error = sum(count * abs(right - sure) for sure, right, count in reference) / batch
-    assert expected_calibration_error(curve) == pytest.approx(error, abs=1e-12)
+    assert ece(curve) == pytest.approx(error, abs=1e-12)
     assert 0 <= error <= 1
 
 
@@ -226,7 +223,7 @@ def test_the_calibration_error_lies_between_zero_and_one(predictions, bins):
     confidence, correct = np.array(predictions, dtype=float).T
     curve = bin_confidences(confidence, correct, bins)
     assert curve.count.sum() == len(predictions)
-    assert 0 <= expected_calibration_error(curve) <= 1
+    assert 0 <= ece(curve) <= 1
 
 
 @pytest.mark.parametrize("bins", range(1, 60))
@@ -238,11 +235,11 @@ def test_an_edge_belongs_to_the_bin_below_it(bins):
 
 def test_the_calibration_error_of_known_classifiers():
     calibrated = ReliabilityCurve(np.array([0.6, 0.9]), np.array([0.6, 0.9]), np.array([10, 30]))
-    assert expected_calibration_error(calibrated) == 0
+    assert ece(calibrated) == 0
     certain_and_wrong = reliability_curve(torch.eye(3), torch.tensor([1, 2, 0]))
-    assert expected_calibration_error(certain_and_wrong) == 1
+    assert ece(certain_and_wrong) == 1
     gaps = ReliabilityCurve(np.array([0.6, 0.9]), np.array([0.5, 1.0]), np.array([30, 10]))
-    assert expected_calibration_error(gaps) == pytest.approx(0.1)
+    assert ece(gaps) == pytest.approx(0.1)
 
 
 def test_the_annotations_refuse_another_number_of_labels():
