@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from .folds import can_be_held_out, require_held_out, stratified_folds
-from .reverse import one_row_a_class, require_every_class
+from .reverse import require_every_class
 
 STRENGTHS = (10.0, 1.0, 0.1, 0.01, 0.001, 0.0001)  # C, from the weakest regularization
 ITERATIONS = 1000
@@ -134,3 +134,8 @@ def _path(
 
 def _nll(probe: LinearProbe, features: Tensor, labels: Tensor) -> float:
     return cross_entropy(probe.logits(features), labels.cpu().long()).item()
+
+
+def one_row_a_class(weight: np.ndarray) -> np.ndarray:
+    """scikit-learn keeps one row, the log-odds of the second class, when there are two classes."""
+    return np.vstack([-weight / 2, weight / 2]) if len(weight) == 1 else weight

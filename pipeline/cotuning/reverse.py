@@ -1,27 +1,19 @@
 """The reverse approach: a calibrated classifier g from source predictions to target classes."""
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from .calibration import TemperatureFit, fit_temperature
 from .folds import require_held_out, stratified_folds
+from .regularization_path import converged, fit_at, regularization_path
 
-INVERSE_REGULARIZATIONS = (
-    *(1e4, 3e3, 1e3, 3e2, 1e2, 3e1, 1e1, 3.0, 1.0),
-    *(3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4),
-)
 PATIENCE = 3  # values of C on which the likelihood must fall for the search to end
-RELATIVE_RANK = 1e-9  # of the largest singular value; directions below it carry no sample
+ACCURATE = 0.1  # of the mean margin; what a margin may be wrong by where an accuracy is judged
+LIKELY = 0.01  # the same where a likelihood is
 
 
 @dataclass(frozen=True)
@@ -72,23 +64,55 @@ def fit_reverse_classifier(
     if len(validation_labels) == 0:
         raise ValueError("the reverse relationship needs validation samples, got none")
     require_in_range(validation_labels, target_classes)
-    train_x, train_y = train_probabilities.double().numpy(), train_labels.numpy()
-    validation_x, validation_y = (
-        validation_probabilities.double().numpy(),
-        validation_labels.numpy(),
+    require_samples(train_probabilities, train_labels)
+    search = AccuracySearch(validation_labels)
+    path = regularization_path(
+        train_probabilities, train_labels, validation_probabilities, target_classes, search.decided
     )
-    best_accuracy, best_c, best_weight = -1.0, 0.0, np.empty(0)
-    with _one_quiet_thread():
-        for c, coefficients in _regularization_path(train_x, train_y):
-            predicted = (validation_x @ coefficients.T).argmax(axis=1)
-            accuracy = float(np.mean(predicted == validation_y))
-            if accuracy >= best_accuracy:
-                best_accuracy, best_c, best_weight = accuracy, c, coefficients
-    weight = torch.from_numpy(best_weight)
-    calibration = fit_temperature(validation_probabilities.double() @ weight.T, validation_labels)
+    for c, near, logits in path:
+        search.judge(c, near, logits)
+    weight = converged(train_probabilities, train_labels, search.c, search.weight)
+    logits = validation_probabilities.double() @ weight.T
+    calibration = fit_temperature(logits, validation_labels)
+    accuracy = float((logits.argmax(dim=1) == validation_labels).double().mean())
     return ReverseClassifier(
-        weight, best_c, best_accuracy, 1 / calibration.temperature, calibration.at_bound
+        weight, search.c, accuracy, 1 / calibration.temperature, calibration.at_bound
     )
+
+
+class AccuracySearch:
+    """The strength with the best validation accuracy, among those of a path; ties to the weakest.
+
+    Attributes:
+        right: validation samples that the best one classifies correctly.
+        c, weight: of the best one.
+    """
+
+    def __init__(self, labels: Int[Tensor, " validation"]) -> None:
+        self.labels, self.right = labels, -1
+        self.c, self.weight = 0.0, torch.empty(0, 0)
+
+    def decided(
+        self, logits: Float[Tensor, "validation target"], wrong: Float[Tensor, " validation"]
+    ) -> bool:
+        """Whether no prediction can change any more, or the strength cannot win any more."""
+        margins = _margins(logits)
+        open_still = margins <= wrong
+        right = logits.argmax(dim=1) == self.labels
+        possible = int((right | open_still).sum())
+        close = float(wrong.max()) <= ACCURATE * float(margins.mean())
+        return close or possible < self.right or not bool(open_still.any())
+
+    def judge(self, c: float, weight: Tensor, logits: Float[Tensor, "validation target"]) -> None:
+        right = int((logits.argmax(dim=1) == self.labels).sum())
+        if right >= self.right:
+            self.right, self.c, self.weight = right, c, weight
+
+
+def _margins(logits: Float[Tensor, "watched target"]) -> Float[Tensor, " watched"]:
+    """By how much the largest logit exceeds the second."""
+    first, second = logits.topk(2, dim=1).values.T
+    return first - second
 
 
 def fit_reverse_classifier_by_likelihood(
@@ -104,9 +128,6 @@ def fit_reverse_classifier_by_likelihood(
     over all folds; the scale maximises the likelihood of the labels under them. A validation split
     of a few samples decides by its accuracy in steps too coarse to choose by.
 
-    An L2-regularised solution lies in the space that the samples span, so that g is fitted to
-    their coordinates there, which are at most as many as samples.
-
     Args:
         probabilities: calibrated p(s | x_i), of training and validation samples together.
         labels: in [0, target_classes), each class at least once and one of them twice.
@@ -118,32 +139,36 @@ def fit_reverse_classifier_by_likelihood(
     """
     require_every_class(labels, target_classes)
     require_held_out(labels)
-    x, basis = _coordinates(probabilities)
-    y = labels.long().numpy()
+    require_samples(probabilities, labels)
     parts = list(stratified_folds(labels, folds))
     truth = torch.cat([labels[out] for _, out in parts])
     found: dict[float, tuple[TemperatureFit, Tensor]] = {}
-    with _one_quiet_thread():
-        paths = [_regularization_path(x[kept], y[kept]) for kept, _ in parts]
-        for fits in zip(*paths, strict=True):
-            c = fits[0][0]
-            weights = [weight for _, weight in fits]
-            held_out = [x[out] @ weight.T for (_, out), weight in zip(parts, weights, strict=True)]
-            logits = torch.from_numpy(np.concatenate(held_out))
-            found[c] = fit_temperature(logits, truth), logits
-            best = min(found, key=lambda c: found[c][0].nll)
-            # The weakest regularizations are the slowest to fit, and seldom the best.
-            if list(found).index(best) < len(found) - PATIENCE:
-                break
-        weight = next(weight for c, weight in _regularization_path(x, y) if c == best)
+    paths = [
+        regularization_path(
+            *(probabilities[kept], labels[kept], probabilities[out]), target_classes, _close
+        )
+        for kept, out in parts
+    ]
+    for fits in zip(*paths, strict=True):
+        c = fits[0][0]
+        logits = torch.cat([held_out for _, _, held_out in fits])
+        found[c] = fit_temperature(logits, truth), logits
+        best = min(found, key=lambda c: found[c][0].nll)
+        # The weakest regularizations are the slowest to fit, and seldom the best.
+        if list(found).index(best) < len(found) - PATIENCE:
+            break
     calibration, logits = found[best]
     return ReverseClassifier(
-        torch.from_numpy(weight) @ basis,
+        fit_at(probabilities, labels, target_classes, best),
         best,
         float((logits.argmax(dim=1) == truth).double().mean()),
         1 / calibration.temperature,
         calibration.at_bound,
     )
+
+
+def _close(logits: Float[Tensor, "held_out target"], wrong: Float[Tensor, " held_out"]) -> bool:
+    return float(wrong.max()) <= LIKELY * float(_margins(logits).mean())
 
 
 def relearned(
@@ -157,44 +182,10 @@ def relearned(
         probabilities: calibrated p(s | x_i).
         labels: every class of the classifier at least once.
     """
-    x, basis = _coordinates(probabilities)
-    values = (classifier.inverse_regularization,)
-    with _one_quiet_thread():
-        _, weight = next(_regularization_path(x, labels.long().numpy(), values))
-    again = replace(classifier, weight=torch.from_numpy(weight) @ basis)
+    target_classes = len(classifier.weight)
+    weight = fit_at(probabilities, labels, target_classes, classifier.inverse_regularization)
+    again = replace(classifier, weight=weight)
     return reverse_relationship(again, probabilities.double().mean(dim=0))
-
-
-def _coordinates(
-    probabilities: Float[Tensor, "batch source"],
-) -> tuple[np.ndarray, Float[Tensor, "rank source"]]:
-    """Samples in an orthonormal basis of the space that they span, [batch, rank], and the basis."""
-    left, singular, right = torch.linalg.svd(probabilities.double(), full_matrices=False)
-    spanned = singular > RELATIVE_RANK * singular[0]
-    return (left * singular)[:, spanned].numpy(), right[spanned]
-
-
-def _regularization_path(
-    x: np.ndarray, y: np.ndarray, values: Sequence[float] = INVERSE_REGULARIZATIONS
-) -> Iterator[tuple[float, np.ndarray]]:
-    """Each C with the weight [target, source] of g, from the strongest regularization on.
-
-    Each fit starts from its stronger neighbour, which is faster and leads to the same optimum.
-    """
-    model = LogisticRegression(
-        fit_intercept=False, warm_start=True, solver="newton-cg", max_iter=1000, tol=1e-8
-    )
-    for c in sorted(values):
-        model.set_params(C=c).fit(x, y)
-        yield c, one_row_a_class(model.coef_.copy())
-
-
-@contextmanager
-def _one_quiet_thread() -> Iterator[None]:
-    """Products this small lose far more to waiting threads than they gain, on a busy machine."""
-    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-        yield
 
 
 def reverse_relationship(
@@ -216,11 +207,6 @@ def reverse_relationship(
     return F.softmax(log_target_given_source + source_marginal.double().log(), dim=1)
 
 
-def one_row_a_class(weight: np.ndarray) -> np.ndarray:
-    """scikit-learn keeps one row, the log-odds of the second class, when there are two classes."""
-    return np.vstack([-weight / 2, weight / 2]) if len(weight) == 1 else weight
-
-
 def require_every_class(labels: Tensor, target_classes: int) -> None:
     if target_classes < 2:
         raise ValueError(f"at least 2 target classes are needed, got {target_classes}")
@@ -236,3 +222,12 @@ def require_in_range(labels: Tensor, target_classes: int) -> None:
             f"labels must be in [0, {target_classes}), "
             f"got {int(labels.min())} to {int(labels.max())}"
         )
+
+
+def require_samples(probabilities: Tensor, labels: Tensor) -> None:
+    """ValueError unless each row is of finite numbers and has its label."""
+    if len(probabilities) != len(labels):
+        counts = [len(probabilities), len(labels)]
+        raise ValueError(f"probabilities and labels have inconsistent numbers of samples: {counts}")
+    if not bool(torch.isfinite(probabilities.sum())):
+        raise ValueError("the source predictions contain NaN or infinity")

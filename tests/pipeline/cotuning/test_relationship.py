@@ -10,12 +10,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression
 
+from pipeline.cotuning.regularization_path import INVERSE_REGULARIZATIONS
 from pipeline.cotuning.relationship import fit_relationship
-from pipeline.cotuning.reverse import (
-    INVERSE_REGULARIZATIONS,
-    ReverseClassifier,
-    reverse_relationship,
-)
+from pipeline.cotuning.reverse import ReverseClassifier, reverse_relationship
 
 REGULARIZATIONS = [c * 10.0**power for power in range(4, -4, -1) for c in (1, 0.3)] + [1e-4]
 

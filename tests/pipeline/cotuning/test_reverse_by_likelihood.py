@@ -6,9 +6,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.cotuning.folds import stratified_folds
+from pipeline.cotuning.regularization_path import INVERSE_REGULARIZATIONS
 from pipeline.cotuning.relationship import fit_relationship
 from pipeline.cotuning.reverse import (
-    INVERSE_REGULARIZATIONS,
     fit_reverse_classifier,
     fit_reverse_classifier_by_likelihood,
     relearned,
