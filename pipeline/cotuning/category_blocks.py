@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+FEWEST_CLASSES = 20  # up to which a block is made of all samples
 FEW_CLASSES = 100  # up to which a block is kept as a whole
 SAMPLES = 48  # of most probability, that a block of more classes knows exactly
 NUMBERS = 16_000_000  # in all blocks together, at most
@@ -15,6 +16,7 @@ JITTER = 1e-5  # added to a correlation of 1, so that rounding leaves it positiv
 ROWS = 1024
 
 Preconditioner = Callable[[Tensor], Tensor]
+Divide = Callable[[Tensor, Tensor], Tensor]  # a gradient, by its blocks; also given by the diagonal
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,8 @@ class CategoryBlocks:
         nearest = max(NUMBERS // (train.shape[1] * target_classes), 1)
         if target_classes > FEW_CLASSES:
             nearest = min(nearest, SAMPLES)
+        elif target_classes <= FEWEST_CLASSES:
+            nearest = 0
         found = train.topk(min(nearest, len(train)), dim=0)
         return cls(train, found.indices.T.contiguous(), found.values.T.contiguous())
 
@@ -56,9 +60,7 @@ class CategoryBlocks:
         curved = (diagonal.amax(dim=1) > CURVED).nonzero()[:, 0]
         if not len(curved):
             return lambda gradient: gradient / diagonal
-        rows = probabilities[self.nearest[curved]] * (c**0.5 * self.shares[curved])[:, :, None]
-        few_classes = rows.shape[2] <= FEW_CLASSES
-        correct = (_dense if few_classes else _low_rank)(rows, diagonal[curved])
+        correct = self._divide(probabilities, c, diagonal, curved)
 
         def apply(gradient: Tensor) -> Tensor:
             found = gradient / diagonal
@@ -67,19 +69,30 @@ class CategoryBlocks:
 
         return apply
 
+    def _divide(self, probabilities: Tensor, c: float, diagonal: Tensor, curved: Tensor) -> Divide:
+        classes = probabilities.shape[1]
+        if classes <= FEWEST_CLASSES:
+            pairs = (probabilities[:, :, None] * probabilities[:, None, :]).flatten(1)
+            products = c * _squares_times(self.train, pairs)[curved]
+            return _dense(products.unflatten(1, (classes, classes)), diagonal[curved])
+        rows = probabilities[self.nearest[curved]] * (c**0.5 * self.shares[curved])[:, :, None]
+        if classes <= FEW_CLASSES:
+            return _dense(torch.bmm(rows.mT, rows), diagonal[curved])
+        return _low_rank(rows, diagonal[curved])
+
 
 def _dense(
-    rows: Float[Tensor, "curved nearest target"], diagonal: Float[Tensor, "curved target"]
-) -> Callable[[Tensor, Tensor], Tensor]:
+    products: Float[Tensor, "curved target target"], diagonal: Float[Tensor, "curved target"]
+) -> Divide:
     """Divide by D - B^T B, from its inverse."""
-    block = torch.diag_embed(diagonal * (1 + JITTER)).baddbmm_(rows.mT, rows, alpha=-1)
+    block = torch.diag_embed(diagonal * (1 + JITTER)) - products
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(block))
     return lambda gradient, divided: torch.bmm(inverse, gradient[:, :, None])[:, :, 0]
 
 
 def _low_rank(
     rows: Float[Tensor, "curved nearest target"], diagonal: Float[Tensor, "curved target"]
-) -> Callable[[Tensor, Tensor], Tensor]:
+) -> Divide:
     """Divide by D - B^T B: D^-1 + E^T E with L E = B D^-1, L L^T = I - B D^-1 B^T (Woodbury)."""
     scaled = rows / diagonal[:, None, :]
     one = (1 + JITTER) * torch.eye(rows.shape[1], dtype=rows.dtype)
