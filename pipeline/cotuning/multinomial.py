@@ -1,7 +1,7 @@
 """Multinomial logistic regression without intercept on probabilities, by preconditioned L-BFGS."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ class Point(NamedTuple):
     """A weight, and the logits that it gives to all samples; these are linear in it."""
 
     weight: Float[Tensor, "source target"]
-    logits: Float[Tensor, "sample target"]
+    logits: Float[Tensor, "batch target"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,26 +35,18 @@ class Regression:
     .. math:: \tfrac12 \|W\|^2 - C \sum_i \log \mathrm{softmax}(x_i W)_{y_i}
 
     Attributes:
-        samples: x; first those with a label, then those that are only watched.
+        samples: x, non-negative.
         labels: y, in [0, target_classes).
         target_classes: at least 2.
     """
 
-    samples: Float[Tensor, "sample source"]
+    samples: Float[Tensor, "batch source"]
     labels: Int[Tensor, " batch"]
     target_classes: int
 
-    @property
-    def train(self) -> Float[Tensor, "batch source"]:
-        return self.samples[: len(self.labels)]
-
-    @property
-    def watched(self) -> Float[Tensor, "watched source"]:
-        return self.samples[len(self.labels) :]
-
     @cached_property
     def blocks(self) -> CategoryBlocks:
-        return CategoryBlocks.of(self.train, self.target_classes)
+        return CategoryBlocks.of(self.samples, self.target_classes)
 
     def zero(self) -> Point:
         """The optimum at C = 0."""
@@ -64,13 +56,11 @@ class Regression:
         return Point(weight, self.samples @ weight)
 
     def value(self, point: Point, c: float) -> float:
-        loss = F.cross_entropy(point.logits[: len(self.labels)], self.labels, reduction="sum")
+        loss = F.cross_entropy(point.logits, self.labels, reduction="sum")
         return float(point.weight.square().sum()) / 2 + c * float(loss)
 
-    def probabilities(
-        self, logits: Float[Tensor, "sample target"]
-    ) -> Float[Tensor, "batch target"]:
-        return F.softmax(logits[: len(self.labels)], dim=1).clamp_(min=LEAST)
+    def probabilities(self, logits: Float[Tensor, "batch target"]) -> Float[Tensor, "batch target"]:
+        return F.softmax(logits, dim=1).clamp_(min=LEAST)
 
     def loss_gradient(
         self, probabilities: Float[Tensor, "batch target"]
@@ -82,40 +72,53 @@ class Regression:
         rows = torch.arange(len(self.labels))
         probabilities[rows, self.labels] = 0.0
         probabilities[rows, self.labels] = -probabilities.sum(dim=1)
-        return self.train.T @ probabilities
+        return (probabilities.T @ self.samples).T.contiguous()
 
 
-@dataclass(eq=False)
+class Pair(NamedTuple):
+    """A step of L-BFGS, the change of the gradient along it, and the product of the two."""
+
+    step: Tensor
+    change: Tensor
+    product: float
+
+
+@dataclass(frozen=True, eq=False)
 class Curvature:
-    """Steps of L-BFGS, and the change of the loss' gradient along each.
+    """The last pairs of L-BFGS, at a C; what is learned at one C serves at the next."""
 
-    C is no part of them, so that what is learned at one C serves at the next.
-    """
+    c: float = 1.0
+    pairs: tuple[Pair, ...] = ()
 
-    pairs: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    def moved_to(self, c: float, dtype: torch.dtype) -> "Curvature":
+        """The penalty's part of a gradient's change is the step, the loss' part grows with C."""
+        found, ratio = Curvature(c), c / self.c
+        for pair in self.pairs:
+            step = pair.step.to(dtype)
+            found = found.after(step, torch.add((1 - ratio) * step, pair.change, alpha=ratio))
+        return found
 
-    def add(self, step: Tensor, change: Tensor) -> None:
-        if (step * change).sum() > 0:
-            kept = max(min(MEMORY, MEMORY_NUMBERS // (2 * step.numel())), 2)
-            self.pairs = [*self.pairs[1 - kept :], (step, change)]
+    def after(self, step: Tensor, change: Tensor) -> "Curvature":
+        product = float(step.flatten() @ change.flatten())
+        if product <= 0:
+            return self
+        kept = max(min(MEMORY, MEMORY_NUMBERS // (2 * step.numel())), 2)
+        return Curvature(self.c, (*self.pairs[1 - kept :], Pair(step, change, product)))
 
-    def direction(self, gradient: Tensor, c: float, precondition: Preconditioner) -> Tensor:
+    def direction(self, gradient: Tensor, precondition: Preconditioner) -> Tensor:
         """Downhill, by the two loops of L-BFGS.
 
         Source: Nocedal and Wright, Numerical Optimization, 2nd edition, algorithm 7.4.
         """
-        rest, passed = gradient.flatten().clone(), []
-        for pair in reversed(self.pairs):
-            step, change = (part.flatten() for part in pair)
-            change = torch.add(step, change, alpha=c)
-            curvature = float(step @ change)
-            share = float(step @ rest) / curvature
-            rest.sub_(change, alpha=share)
-            passed.append((step, change, share, curvature))
-        found = precondition(rest.view_as(gradient)).flatten()
-        for step, change, share, curvature in reversed(passed):
-            found.add_(step, alpha=share - float(change @ found) / curvature)
-        return found.neg_().view_as(gradient)
+        rest, shares = gradient.clone(), []
+        for step, change, product in reversed(self.pairs):
+            shares.append(float(step.flatten() @ rest.flatten()) / product)
+            rest.sub_(change, alpha=shares[-1])
+        found = precondition(rest)
+        for (step, change, product), share in zip(self.pairs, reversed(shares), strict=True):
+            back = float(change.flatten() @ found.flatten()) / product
+            found.add_(step, alpha=share - back)
+        return found.neg_()
 
 
 def minimise(
@@ -123,9 +126,9 @@ def minimise(
     c: float,
     start: Point,
     curvature: Curvature,
-    done: Callable[[Point, float], bool],
-) -> Point:
-    """Go down from start until `done` says so of a point and of the norm of its gradient.
+    done: Callable[[Tensor, float], bool],
+) -> tuple[Point, Curvature]:
+    """Go down from start until `done` says so of a weight and of the norm of its gradient.
 
     An iteration passes over the samples twice, for the logits along a direction and for the
     gradient at its end; the line search between them needs no pass.
@@ -134,20 +137,23 @@ def minimise(
     precondition = regression.blocks.preconditioner(probabilities, c)
     loss_gradient = regression.loss_gradient(probabilities)
     point = start
+    curvature = curvature.moved_to(c, start.weight.dtype)
     for number in range(1, ITERATIONS):
         gradient = torch.add(point.weight, loss_gradient, alpha=c)
-        if done(point, float(gradient.norm())):
+        if done(point.weight, float(gradient.norm())):
             break
         if number % REFRESH == 0:
             probabilities = regression.probabilities(point.logits)
             precondition = regression.blocks.preconditioner(probabilities, c)
-        step = regression.at(curvature.direction(gradient, c, precondition))
+        step = regression.at(curvature.direction(gradient, precondition))
         slope = float((gradient * step.weight).sum())
         length, probabilities = _line_search(regression, c, point, step, slope)
         point = Point(*(a.add(b, alpha=length) for a, b in zip(point, step, strict=True)))
         before, loss_gradient = loss_gradient, regression.loss_gradient(probabilities)
-        curvature.add(step.weight.mul_(length), loss_gradient - before)
-    return point
+        moved = step.weight.mul_(length)
+        change = torch.add(moved, loss_gradient - before, alpha=c)
+        curvature = curvature.after(moved, change)
+    return point, curvature
 
 
 def _line_search(
@@ -158,14 +164,13 @@ def _line_search(
     Returns:
         The length, and the probabilities of the training samples there.
     """
-    count = len(regression.labels)
-    along, logits = step.logits[:count], point.logits[:count]
+    along = step.logits
     linear = float((point.weight * step.weight).sum())
     linear -= c * float(along.gather(1, regression.labels[:, None]).sum())
     quadratic = float(step.weight.square().sum())
     length, low, high = 1.0, 0.0, float("inf")
     for trial in range(TRIES):
-        probabilities = regression.probabilities(torch.add(logits, along, alpha=length))
+        probabilities = regression.probabilities(torch.add(point.logits, along, alpha=length))
         weighted = probabilities * along
         means = weighted.sum(dim=1)
         here = linear + length * quadratic + c * float(means.sum())

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -24,6 +25,22 @@ CONVERGED = 1e-5  # the same, at the end
 Decided = Callable[[Tensor, Tensor], bool]
 
 
+class Fit(NamedTuple):
+    """A regression as far as it had to be fitted.
+
+    Attributes:
+        c: its inverse regularization.
+        weight: [source, target].
+        logits: that it gives to the watched samples.
+        curvature: what was learned of the loss on the way.
+    """
+
+    c: float
+    weight: Float[Tensor, "source target"]
+    logits: Float[Tensor, "watched target"]
+    curvature: Curvature
+
+
 def regularization_path(
     probabilities: Float[Tensor, "batch source"],
     labels: Int[Tensor, " batch"],
@@ -31,53 +48,61 @@ def regularization_path(
     target_classes: int,
     decided: Decided,
     values: Sequence[float] = INVERSE_REGULARIZATIONS,
-) -> Iterator[tuple[float, Float[Tensor, "source target"], Float[Tensor, "watched target"]]]:
-    r"""Each C from the strongest regularization on, with its weight and logits of watched samples.
+) -> Iterator[Fit]:
+    r"""A fit for each C, from the strongest regularization on.
 
     A fit starts where a polynomial in log C through its stronger neighbours leads, and goes on
     until the logits are decided. The penalised loss is strongly convex, so that at a gradient g the
     weight is at most \|g\| from the optimum, and a difference of two logits of a sample x at most
-    \sqrt 2 \|x\| \|g\|.
+    \sqrt 2 \|x\| \|g\| from that there.
 
     Large problems are solved in float32.
     """
     large = probabilities.numel() * target_classes >= LARGE
-    dtype = torch.float32 if large else torch.float64
-    regression = Regression(_joined(probabilities, watched, dtype), labels.long(), target_classes)
-    lengths = math.sqrt(2) * regression.watched.norm(dim=1)
+    samples, watched = (_in_precision(part, large) for part in (probabilities, watched))
+    regression = Regression(samples, labels.long(), target_classes)
+    lengths = math.sqrt(2) * watched.norm(dim=1)
     curvature = Curvature()
     path: list[tuple[float, Point]] = []
-
-    def done(point: Point, gradient: float) -> bool:
-        if not len(lengths):
-            return gradient <= CLOSE * float(point.weight.norm())
-        return decided(point.logits[len(labels) :], lengths * gradient)
-
     for c in sorted(values):
         strength = _strength(c, target_classes)
         with torch.no_grad(), _threads(large):
             start = _continued(regression, path, strength)
-            point = minimise(regression, strength, start, curvature, done)
-        path = [*path[-ORDERS:], (strength, point)]
-        yield c, point.weight, point.logits[len(labels) :]
+            done = _Watch(watched, lengths, decided)
+            point, curvature = minimise(regression, strength, start, curvature, done)
+            path = [*path[-ORDERS:], (strength, point)]
+            yield Fit(c, point.weight, watched @ point.weight, curvature)
+
+
+class _Watch:
+    """Looks at the watched samples whenever the gradient is shorter by a third."""
+
+    def __init__(self, watched: Tensor, lengths: Tensor, decided: Decided) -> None:
+        self.watched, self.lengths, self.decided = watched, lengths, decided
+        self.below = math.inf
+
+    def __call__(self, weight: Tensor, gradient: float) -> bool:
+        if not len(self.watched):
+            return gradient <= CLOSE * float(weight.norm())
+        if gradient > self.below:
+            return False
+        self.below = gradient / 1.5
+        return self.decided(self.watched @ weight, self.lengths * gradient)
 
 
 def converged(
-    probabilities: Float[Tensor, "batch source"],
-    labels: Int[Tensor, " batch"],
-    c: float,
-    near: Float[Tensor, "source target"],
+    probabilities: Float[Tensor, "batch source"], labels: Int[Tensor, " batch"], near: Fit
 ) -> Float[Tensor, "target source"]:
-    """The weight at C in float64, from one near to it; its gradient is at most 1e-5 of it."""
-    classes = near.shape[1]
+    """The weight in float64, from a fit near to it; its gradient is at most 1e-5 of it."""
+    classes = near.weight.shape[1]
     regression = Regression(probabilities.double(), labels.long(), classes)
 
-    def done(point: Point, gradient: float) -> bool:
-        return gradient <= CONVERGED * float(point.weight.norm())
+    def done(weight: Tensor, gradient: float) -> bool:
+        return gradient <= CONVERGED * float(weight.norm())
 
     with torch.no_grad(), _threads(probabilities.numel() * classes >= LARGE):
-        start = regression.at(near.double())
-        point = minimise(regression, _strength(c, classes), start, Curvature(), done)
+        start, strength = regression.at(near.weight.double()), _strength(near.c, classes)
+        point, _ = minimise(regression, strength, start, near.curvature, done)
     return point.weight.T.contiguous()
 
 
@@ -93,8 +118,8 @@ def fit_at(
     path = regularization_path(
         probabilities, labels, nothing, target_classes, lambda logits, wrong: True, [*values, c]
     )
-    *_, (_, near, _) = path
-    return converged(probabilities, labels, c, near)
+    *_, last = path
+    return converged(probabilities, labels, last)
 
 
 def _continued(regression: Regression, path: list[tuple[float, Point]], c: float) -> Point:
@@ -124,12 +149,11 @@ def _strength(c: float, target_classes: int) -> float:
     return c / 2 if target_classes == 2 else c
 
 
-def _joined(first: Tensor, second: Tensor, dtype: torch.dtype) -> Tensor:
-    joined = torch.empty(len(first) + len(second), first.shape[1], dtype=dtype)
-    joined[: len(first)], joined[len(first) :] = first, second
-    if dtype == torch.float32:
-        joined[joined < LEAST_SHARE] = 0.0
-    return joined
+def _in_precision(samples: Tensor, large: bool) -> Tensor:
+    if not large:
+        return samples.double()
+    samples = samples.float()
+    return samples.masked_fill_(samples < LEAST_SHARE, 0.0)
 
 
 @contextmanager

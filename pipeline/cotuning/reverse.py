@@ -1,5 +1,6 @@
 """The reverse approach: a calibrated classifier g from source predictions to target classes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from .calibration import TemperatureFit, fit_temperature
 from .folds import require_held_out, stratified_folds
-from .regularization_path import converged, fit_at, regularization_path
+from .regularization_path import Fit, converged, fit_at, regularization_path
 
 PATIENCE = 3  # values of C on which the likelihood must fall for the search to end
 ACCURATE = 0.1  # of the mean margin; what a margin may be wrong by where an accuracy is judged
@@ -69,14 +70,13 @@ def fit_reverse_classifier(
     path = regularization_path(
         train_probabilities, train_labels, validation_probabilities, target_classes, search.decided
     )
-    for c, near, logits in path:
-        search.judge(c, near, logits)
-    weight = converged(train_probabilities, train_labels, search.c, search.weight)
+    best = search.best_of(path)
+    weight = converged(train_probabilities, train_labels, best)
     logits = validation_probabilities.double() @ weight.T
     calibration = fit_temperature(logits, validation_labels)
     accuracy = float((logits.argmax(dim=1) == validation_labels).double().mean())
     return ReverseClassifier(
-        weight, search.c, accuracy, 1 / calibration.temperature, calibration.at_bound
+        weight, best.c, accuracy, 1 / calibration.temperature, calibration.at_bound
     )
 
 
@@ -84,13 +84,11 @@ class AccuracySearch:
     """The strength with the best validation accuracy, among those of a path; ties to the weakest.
 
     Attributes:
-        right: validation samples that the best one classifies correctly.
-        c, weight: of the best one.
+        right: validation samples that the best one so far classifies correctly.
     """
 
     def __init__(self, labels: Int[Tensor, " validation"]) -> None:
         self.labels, self.right = labels, -1
-        self.c, self.weight = 0.0, torch.empty(0, 0)
 
     def decided(
         self, logits: Float[Tensor, "validation target"], wrong: Float[Tensor, " validation"]
@@ -103,10 +101,13 @@ class AccuracySearch:
         close = float(wrong.max()) <= ACCURATE * float(margins.mean())
         return close or possible < self.right or not bool(open_still.any())
 
-    def judge(self, c: float, weight: Tensor, logits: Float[Tensor, "validation target"]) -> None:
-        right = int((logits.argmax(dim=1) == self.labels).sum())
-        if right >= self.right:
-            self.right, self.c, self.weight = right, c, weight
+    def best_of(self, path: Iterable[Fit]) -> Fit:
+        """Of fits from the strongest regularization on, made while this looks at them."""
+        for fit in path:
+            right = int((fit.logits.argmax(dim=1) == self.labels).sum())
+            if right >= self.right:
+                self.right, best = right, fit
+        return best
 
 
 def _margins(logits: Float[Tensor, "watched target"]) -> Float[Tensor, " watched"]:
@@ -150,8 +151,8 @@ def fit_reverse_classifier_by_likelihood(
         for kept, out in parts
     ]
     for fits in zip(*paths, strict=True):
-        c = fits[0][0]
-        logits = torch.cat([held_out for _, _, held_out in fits])
+        c = fits[0].c
+        logits = torch.cat([fit.logits for fit in fits])
         found[c] = fit_temperature(logits, truth), logits
         best = min(found, key=lambda c: found[c][0].nll)
         # The weakest regularizations are the slowest to fit, and seldom the best.
