@@ -126,10 +126,18 @@ def _spectrum(
 ) -> tuple[Float[Tensor, " rank"], Float[Tensor, "rank present"], Float[Tensor, " present"]]:
     """Squared singular values, squared products of the left singular vectors with targets, and the
     squared length of what of each target lies outside their span.
+
+    Where the features are fewer than the samples they come from the smaller Gram matrix, which keeps
+    the directions above RELATIVE_RANK too.
     """
-    left, singular, _ = torch.linalg.svd(features, full_matrices=False)
-    squared = singular.square()
-    spanned = squared > RELATIVE_RANK * squared.max()
-    left = left[:, spanned]
+    if len(features) > features.shape[1]:
+        squared, right = torch.linalg.eigh(features.T @ features)
+        spanned = squared > RELATIVE_RANK * squared.max()
+        left = features @ (right[:, spanned] / squared[spanned].sqrt())
+    else:
+        left, singular, _ = torch.linalg.svd(features, full_matrices=False)
+        squared = singular.square()
+        spanned = squared > RELATIVE_RANK * squared.max()
+        left = left[:, spanned]
     products = left.T @ targets
     return squared[spanned], products.square(), (targets - left @ products).square().sum(dim=0)
