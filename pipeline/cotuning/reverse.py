@@ -13,7 +13,8 @@ from .folds import require_held_out, stratified_folds
 from .regularization_path import Fit, converged, fit_at, regularization_path
 
 PATIENCE = 3  # values of C on which the likelihood must fall for the search to end
-ACCURATE = 0.1  # of the mean margin; what a margin may be wrong by where an accuracy is judged
+ACCURATE = 0.1  # of the mean margin, by a bound; where an accuracy of many samples is judged
+MANY = 500
 LIKELY = 0.01  # the same where a likelihood is
 
 
@@ -98,7 +99,8 @@ class AccuracySearch:
         open_still = margins <= wrong
         right = logits.argmax(dim=1) == self.labels
         possible = int((right | open_still).sum())
-        close = float(wrong.max()) <= ACCURATE * float(margins.mean())
+        accurate = ACCURATE if len(self.labels) >= MANY else LIKELY
+        close = float(wrong.max()) <= accurate * float(margins.mean())
         return close or possible < self.right or not bool(open_still.any())
 
     def best_of(self, path: Iterable[Fit]) -> Fit:
