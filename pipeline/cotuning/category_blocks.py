@@ -9,11 +9,12 @@ from torch import Tensor
 
 FEWEST_CLASSES = 20  # up to which a block is made of all samples
 FEW_CLASSES = 100  # up to which a block is kept as a whole
-SAMPLES = 48  # of most probability, that a block of more classes knows exactly
+SAMPLES = 64  # of most probability, that a block of more classes knows exactly
 NUMBERS = 16_000_000  # in all blocks together, at most
 CURVED = 3.0  # curvature of a category from which its block pays; that of the penalty is 1
 JITTER = 1e-5  # added to a correlation of 1, so that rounding leaves it positive
 ROWS = 1024
+LEAST_SHARE = 1e-8  # of a category; below the rounding of the others, and not slow as denormals are
 
 Preconditioner = Callable[[Tensor], Tensor]
 Divide = Callable[[Tensor, Tensor], Tensor]  # a gradient, by its blocks; also given by the diagonal
@@ -26,6 +27,8 @@ class CategoryBlocks:
     Source predictions are peaked: the weights of two categories hardly touch each other, but in
     those of one category the target classes compete for the same samples. So the curvature is close
     to blocks [target, target], one a category.
+
+    All in float32, which is enough for a preconditioner.
 
     Attributes:
         train: the samples x.
@@ -44,6 +47,7 @@ class CategoryBlocks:
             nearest = min(nearest, SAMPLES)
         elif target_classes <= FEWEST_CLASSES:
             nearest = 0
+        train = in_float32(train)
         found = train.topk(min(nearest, len(train)), dim=0)
         return cls(train, found.indices.T.contiguous(), found.values.T.contiguous())
 
@@ -56,6 +60,7 @@ class CategoryBlocks:
         diagonal part is taken of all samples, the rest of the nearest ones: that is above the
         block, never below it.
         """
+        probabilities = probabilities.float()
         diagonal = 1 + c * _squares_times(self.train, probabilities)
         curved = (diagonal.amax(dim=1) > CURVED).nonzero()[:, 0]
         if not len(curved):
@@ -63,9 +68,10 @@ class CategoryBlocks:
         correct = self._divide(probabilities, c, diagonal, curved)
 
         def apply(gradient: Tensor) -> Tensor:
-            found = gradient / diagonal
-            found[curved] = correct(gradient[curved], found[curved])
-            return found
+            rounded = gradient.float()
+            found = rounded / diagonal
+            found[curved] = correct(rounded[curved], found[curved])
+            return found.to(gradient.dtype)
 
         return apply
 
@@ -104,6 +110,11 @@ def _low_rank(
         return divided + torch.bmm(inner.mT, root)[:, 0]
 
     return divide
+
+
+def in_float32(samples: Float[Tensor, "batch source"]) -> Float[Tensor, "batch source"]:
+    samples = samples.float()
+    return samples.masked_fill(samples < LEAST_SHARE, 0.0)
 
 
 def _squares_times(

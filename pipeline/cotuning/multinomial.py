@@ -12,11 +12,11 @@ from torch import Tensor
 
 from .category_blocks import CategoryBlocks, Preconditioner
 
-MEMORY = 20  # pairs of L-BFGS
+MEMORY = 12  # pairs of L-BFGS
 MEMORY_NUMBERS = 64_000_000  # in all pairs together, at most
 ITERATIONS = 2000
 REFRESH = 30  # iterations after which the preconditioner is made anew
-SLOPE = 0.1  # of the first slope; what a line search leaves of it
+SLOPE = 0.3  # of the first slope; what a line search may leave of it
 TRIES = 8  # of a line search
 LEAST = 1e-20  # of a fitted probability; products of smaller ones are slow denormal numbers
 
@@ -159,7 +159,7 @@ def minimise(
 def _line_search(
     regression: Regression, c: float, point: Point, step: Point, slope: float
 ) -> tuple[float, Float[Tensor, "batch target"]]:
-    """The length at which a tenth of the slope is left, by Newton's method within a bracket.
+    """A length at which little of the slope is left, by Newton's method within a bracket.
 
     Returns:
         The length, and the probabilities of the training samples there.

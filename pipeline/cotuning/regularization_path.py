@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from .category_blocks import in_float32
 from .multinomial import Curvature, Point, Regression, minimise
 
 INVERSE_REGULARIZATIONS = (
@@ -16,7 +17,6 @@ INVERSE_REGULARIZATIONS = (
     *(3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4),
 )
 LARGE = 30_000_000  # multiplications of a product from which float32 and more threads pay
-LEAST_SHARE = 1e-8  # of a category in float32; below its rounding, and not slow as denormals are
 ORDERS = 3  # of the polynomials that go on with the path
 CLOSE = 1e-2  # gradient's norm to the weight's, on the way to a strength
 CONVERGED = 1e-5  # the same, at the end
@@ -59,7 +59,8 @@ def regularization_path(
     Large problems are solved in float32.
     """
     large = probabilities.numel() * target_classes >= LARGE
-    samples, watched = (_in_precision(part, large) for part in (probabilities, watched))
+    in_precision = in_float32 if large else torch.Tensor.double
+    samples, watched = in_precision(probabilities), in_precision(watched)
     regression = Regression(samples, labels.long(), target_classes)
     lengths = math.sqrt(2) * watched.norm(dim=1)
     curvature = Curvature()
@@ -147,13 +148,6 @@ def _extrapolated(points: list[tuple[float, Point]], c: float) -> Point:
 def _strength(c: float, target_classes: int) -> float:
     """The authors' classifier of two classes penalises their log-odds, w_1 - w_0: twice as much."""
     return c / 2 if target_classes == 2 else c
-
-
-def _in_precision(samples: Tensor, large: bool) -> Tensor:
-    if not large:
-        return samples.double()
-    samples = samples.float()
-    return samples.masked_fill_(samples < LEAST_SHARE, 0.0)
 
 
 @contextmanager

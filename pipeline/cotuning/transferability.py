@@ -127,8 +127,8 @@ def _spectrum(
     """Squared singular values, squared products of the left singular vectors with targets, and the
     squared length of what of each target lies outside their span.
 
-    Where the features are fewer than the samples they come from the smaller Gram matrix, which keeps
-    the directions above RELATIVE_RANK too.
+    Where the features are fewer than the samples they come from the smaller Gram matrix, which
+    keeps the directions above RELATIVE_RANK too.
     """
     if len(features) > features.shape[1]:
         squared, right = torch.linalg.eigh(features.T @ features)

@@ -12,6 +12,7 @@ from torch import Tensor
 from pipeline.artifacts import Prepared, SplitLogits
 from pipeline.common.tensors import write_tensors
 from pipeline.cotuning.folds import stratified_folds
+from pipeline.cotuning.knowledge import Learner
 from pipeline.cotuning.linear_probe import cross_validated_linear_probe
 from pipeline.params import Params
 from pipeline.params.methods import BASELINE, CO_TUNING
@@ -67,6 +68,11 @@ class FoldTrainer:
     work: Path
 
     @cached_property
+    def _relationships(self) -> dict[tuple[float, int], Tensor]:
+        """Of what was learned, by temperature and the number of the fold."""
+        return {}
+
+    @cached_property
     def data(self) -> Data:
         return training_data(self.prepared, self.source)
 
@@ -91,7 +97,7 @@ class FoldTrainer:
         for number, fold in enumerate(self.folds()):
             path = self.work / f"{name}-{number}.safetensors"
             if not path.exists():
-                logits = self._train(fold, source_weight, teach(fold), on_batch)
+                logits = self._train(fold, source_weight, teach(number, fold), on_batch)
                 write_tensors(path, {"logits": logits})
             yield HeldOut(fold.held_out, load_file(path)["logits"], labels[fold.held_out])
 
@@ -117,17 +123,33 @@ class FoldTrainer:
             for fold in self.folds()
         )
 
-    def _teacher(self, temperature: float) -> Callable[[Fold], SourceLabels]:
-        """Source labels by the relationship of a fold's kept images, learned in one way for all."""
-        classes, way = len(self.prepared.classes), self.params.fit_relationship
-        learner = learn_relationship(self.splits, classes, temperature, way).learner
-        probabilities, labels = source_predictions(self.splits, temperature)
+    def _teacher(self, temperature: float) -> Callable[[int, Fold], SourceLabels]:
+        """Source labels by the relationship of a fold's kept images, learned in one way for all.
 
-        def teach(fold: Fold) -> SourceLabels:
-            relationship = learner(probabilities[fold.kept], labels[fold.kept])
-            return SourceLabels(relationship.to(self.compute.device), self.splits, temperature)
+        It is learned once for each temperature and fold, whatever the source weights tried.
+        """
+
+        def teach(number: int, fold: Fold) -> SourceLabels:
+            key = temperature, number
+            if key not in self._relationships:
+                probabilities, labels = source_predictions(self.splits, temperature)
+                learn = self._learner(temperature)
+                self._relationships[key] = learn(probabilities[fold.kept], labels[fold.kept])
+            relationship = self._relationships[key].to(self.compute.device)
+            return SourceLabels(relationship, self.splits, temperature)
 
         return teach
+
+    @cached_property
+    def _learners(self) -> dict[float, Learner]:
+        return {}
+
+    def _learner(self, temperature: float) -> Learner:
+        classes, way = len(self.prepared.classes), self.params.fit_relationship
+        if temperature not in self._learners:
+            found = learn_relationship(self.splits, classes, temperature, way)
+            self._learners[temperature] = found.learner
+        return self._learners[temperature]
 
     def _train(
         self,
@@ -157,5 +179,5 @@ class FoldTrainer:
         )
 
 
-def _nothing(fold: Fold) -> SourceLabels:
+def _nothing(number: int, fold: Fold) -> SourceLabels:
     return SourceLabels(torch.empty(0, 0), {}, 1.0)

@@ -11,6 +11,7 @@ from pipeline.cotuning.relationship import direct_relationship
 from pipeline.params import Params
 from pipeline.params.sections import FineTune, FitRelationship, SourceModel, Tune
 from pipeline.sources.from_logits import source_predictions
+from pipeline.training import folds as folds_module
 from pipeline.training.compute import Compute
 from pipeline.training.fit import fit
 from pipeline.training.folds import FoldTrainer, repeated_folds
@@ -81,3 +82,19 @@ def test_no_fold_is_trained_twice(trainer: FoldTrainer) -> None:
     more = replace(trainer, params=PARAMS.model_copy(update={"tune": Tune(folds=2, repeats=3)}))
     assert len(list(more.held_out(0.0, 1.0, passed.append))) == 6
     assert sum(passed) == more.images_passed()
+
+
+def test_a_relationship_is_learned_once_for_each_temperature_and_fold(
+    trainer: FoldTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+    learned = folds_module.learn_relationship
+
+    def counting(splits, classes, temperature, way):
+        seen.append(temperature)
+        return learned(splits, classes, temperature, way)
+
+    monkeypatch.setattr(folds_module, "learn_relationship", counting)
+    for weight, factor in ((1.0, 1.0), (2.0, 1.0), (2.0, 0.8)):
+        next(trainer.held_out(weight, factor))
+    assert seen == [1.5, 1.5 * 0.8]
