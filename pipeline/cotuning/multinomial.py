@@ -48,6 +48,11 @@ class Regression:
     def blocks(self) -> CategoryBlocks:
         return CategoryBlocks.of(self.samples, self.target_classes)
 
+    @cached_property
+    def rounding(self) -> float:
+        """Below this times C a gradient is rounding."""
+        return torch.finfo(self.samples.dtype).eps * float(self.samples.norm())
+
     def zero(self) -> Point:
         """The optimum at C = 0."""
         return self.at(self.samples.new_zeros(self.samples.shape[1], self.target_classes))
@@ -140,7 +145,8 @@ def minimise(
     curvature = curvature.moved_to(c, start.weight.dtype)
     for number in range(1, ITERATIONS):
         gradient = torch.add(point.weight, loss_gradient, alpha=c)
-        if done(point.weight, float(gradient.norm())):
+        norm = float(gradient.norm())
+        if norm <= c * regression.rounding or done(point.weight, norm):
             break
         if number % REFRESH == 0:
             probabilities = regression.probabilities(point.logits)

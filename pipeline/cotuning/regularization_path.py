@@ -71,8 +71,9 @@ def regularization_path(
             start = _continued(regression, path, strength)
             done = _Watch(watched, lengths, decided)
             point, curvature = minimise(regression, strength, start, curvature, done)
-            path = [*path[-ORDERS:], (strength, point)]
-            yield Fit(c, point.weight, watched @ point.weight, curvature)
+            logits = watched @ point.weight
+        path = [*path[-ORDERS:], (strength, point)]
+        yield Fit(c, point.weight, logits, curvature)
 
 
 class _Watch:

@@ -15,6 +15,8 @@ from .reverse import (
     reverse_relationship,
 )
 
+ROWS = 1024  # of which probabilities are made at a time
+
 Direction = Literal["direct", "reverse"]
 Selection = Literal["validation-accuracy", "cross-validated-likelihood"]
 
@@ -91,9 +93,8 @@ def fit_relationship(
     """
     if temperature <= 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
-    train = F.softmax(train_logits.double() / temperature, dim=1)
-    validation = F.softmax(validation_logits.double() / temperature, dim=1)
-    probabilities = torch.cat([train, validation])
+    probabilities = _probabilities([train_logits, validation_logits], temperature)
+    train, validation = probabilities.tensor_split([len(train_logits)])
     labels = torch.cat([train_labels, validation_labels])
     if selection == "cross-validated-likelihood":
         classifier = fit_reverse_classifier_by_likelihood(probabilities, labels, target_classes)
@@ -105,3 +106,17 @@ def fit_relationship(
         relationship = direct_relationship(probabilities, labels, target_classes, pseudo_samples)
         return relationship, classifier
     return reverse_relationship(classifier, probabilities.mean(dim=0)), classifier
+
+
+def _probabilities(
+    splits: list[Float[Tensor, "_ source"]], temperature: float
+) -> Float[Tensor, "batch source"]:
+    """softmax(logits / T) of all splits in float64, without a second copy of that size."""
+    size = sum(len(logits) for logits in splits), splits[0].shape[1]
+    found = torch.empty(size, dtype=torch.double)
+    begin = 0
+    for logits in splits:
+        for some in logits.split(ROWS):
+            found[begin : begin + len(some)] = F.softmax(some.double() / temperature, dim=1)
+            begin += len(some)
+    return found

@@ -13,7 +13,7 @@ from .folds import require_held_out, stratified_folds
 from .regularization_path import Fit, converged, fit_at, regularization_path
 
 PATIENCE = 3  # values of C on which the likelihood must fall for the search to end
-ACCURATE = 0.1  # of the mean margin, by a bound; where an accuracy of many samples is judged
+ACCURATE = 0.2  # of the mean margin, by a bound; where an accuracy of many samples is judged
 MANY = 500
 LIKELY = 0.01  # the same where a likelihood is
 

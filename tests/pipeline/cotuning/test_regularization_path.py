@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from torch import Tensor
 
+from pipeline.cotuning import multinomial
 from pipeline.cotuning import regularization_path as paths
 from pipeline.cotuning.multinomial import Regression
 from pipeline.cotuning.regularization_path import converged, fit_at, regularization_path
@@ -114,3 +115,26 @@ def test_predictions_that_are_no_numbers_are_refused():
     x[3, 2] = float("nan")
     with pytest.raises(ValueError, match="NaN or infinity"):
         fit_reverse_classifier(x[:30], y[:30], x[30:], y[30:], 4)
+
+
+def test_predictions_that_tell_nothing_end_soon(monkeypatch):
+    """All weights are equal at the optimum, so that no prediction is ever certain."""
+    monkeypatch.setattr(multinomial, "ITERATIONS", 20)
+    x, y = torch.ones(60, 1).double(), torch.arange(60) % 3
+    g = fit_reverse_classifier(x[:30], y[:30], x[30:], y[30:], 3)
+    assert g.weight.abs().max() < 1e-9
+    assert g.inverse_regularization == 1e4
+
+
+def test_paths_that_are_walked_together_leave_the_threads_as_they_are():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    x, y = scattered(6, 60, 10, 3)
+    one, other = (regularization_path(x, y, x[:5], 3, lambda logits, wrong: True) for _ in "ab")
+    for _ in zip(one, other, strict=True):
+        assert torch.get_num_threads() == 2
+        assert torch.is_grad_enabled()
+        break
+    del one, other
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(threads)
