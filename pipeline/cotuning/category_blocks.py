@@ -47,7 +47,8 @@ class CategoryBlocks:
             nearest = min(nearest, SAMPLES)
         elif target_classes <= FEWEST_CLASSES:
             nearest = 0
-        train = in_float32(train)
+        if train.dtype != torch.float32:
+            train = in_float32(train)
         found = train.topk(min(nearest, len(train)), dim=0)
         return cls(train, found.indices.T.contiguous(), found.values.T.contiguous())
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from .category_blocks import CategoryBlocks, Preconditioner
 
 MEMORY = 12  # pairs of L-BFGS
-MEMORY_NUMBERS = 64_000_000  # in all pairs together, at most
+MEMORY_NUMBERS = 32_000_000  # in all pairs together, at most
 ITERATIONS = 2000
 REFRESH = 30  # iterations after which the preconditioner is made anew
 SLOPE = 0.3  # of the first slope; what a line search may leave of it
