@@ -3,6 +3,7 @@
 import pandas as pd
 
 from pipeline.artifacts import Store
+from pipeline.artifacts.tables import CELLS, STEP_TIMES
 from pipeline.claims.figures import accuracy_by_rate, variant_differences
 from pipeline.claims.run_cells import cell_folder
 from pipeline.claims.sweep import by_input_size, recovery, sweep_gains
@@ -13,7 +14,7 @@ from pipeline.claims.sweep_figures import (
 )
 from pipeline.claims.table import render, summarise
 from pipeline.common.files import write_aside
-from pipeline.common.formats import read_json, write_csv
+from pipeline.common.formats import write_csv
 from pipeline.common.project import project_root
 from pipeline.params import Params
 from pipeline.report.figures import save_figure
@@ -30,8 +31,9 @@ def run(params: Params) -> None:
         store.require("time-steps", "step_times.csv"),
     ]
     with stage_run(store.root, "claims", {}, inputs, folder) as run:
-        settings = read_json(inputs[0])
-        cells, steps = pd.read_csv(inputs[1]), pd.read_csv(inputs[2])
+        settings = {name: value.model_dump() for name, value in store.load_settings().items()}
+        cells = store.load_table(CELLS, "fine-tune-cells", "cells.csv")
+        steps = store.load_table(STEP_TIMES, "time-steps", "step_times.csv")
         swept = cells["swept"].notna()
         if swept.any():
             gains = sweep_gains(cells)

@@ -31,12 +31,13 @@ def run(params: Params, method: str) -> None:
     compute = resolve_compute(params.compute.device, params.compute.precision)
     store.require_test_images()
     prepared = store.load_prepared()
-    state = store.load_model_state(method)
     source = load_source_model(**params.source_model.model_dump())
-    model = new_model(source, len(prepared.classes), params.sample_seed)
-    model.load_state_dict(state)
+    classes, categories = len(prepared.classes), len(source.categories)
+    model = new_model(source, classes, params.sample_seed)
+    store.load_model(method, model, f"{classes} classes on {params.source_model.name}")
     model.to(compute.device)
-    before, relationship = store.load_logits()["validation"], store.load_relationship().matrix
+    before = store.load_logits(prepared, categories)["validation"]
+    relationship = store.load_relationship(categories).matrix
     test, validation = prepared.split("test"), prepared.split("validation")
     folder = store.folder("evaluate", method)
     with (

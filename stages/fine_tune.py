@@ -3,7 +3,6 @@
 import pandas as pd
 
 from pipeline.artifacts import Relationship, Store
-from pipeline.common.errors import UserError
 from pipeline.common.formats import write_csv
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
@@ -81,14 +80,10 @@ def prepare(
     device = processes.device(params.compute.device)
     compute = resolve_compute(device, params.compute.precision, params.compute.compile)
     prepared = store.load_prepared()
-    taught = store.load_relationship()
-    if len(taught.matrix) != len(prepared.classes):
-        raise UserError(
-            f"the relationship has {len(taught.matrix)} target classes, the data "
-            f"{len(prepared.classes)}; make it again with `cot stage fit-relationship`"
-        )
     source = load_source_model(**params.source_model.model_dump())
-    labels = SourceLabels(taught.matrix.to(compute.device), store.load_logits(), taught.temperature)
+    categories = len(source.categories)
+    taught, splits = store.load_relationship(categories), store.load_logits(prepared, categories)
+    labels = SourceLabels(taught.matrix.to(compute.device), splits, taught.temperature)
     start = start_method(
         method,
         source,

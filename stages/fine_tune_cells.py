@@ -7,7 +7,7 @@ from pipeline.artifacts import Store
 from pipeline.claims.cell import Cell
 from pipeline.claims.pool import pool_files
 from pipeline.claims.run_cells import run_cells
-from pipeline.common.formats import read_json, write_csv
+from pipeline.common.formats import write_csv
 from pipeline.common.project import project_root
 from pipeline.params import Params
 from pipeline.params.claims_sections import CellSettings, FineTuneCells
@@ -19,9 +19,7 @@ def run(params: Params, workers: int, storage: str | None = None) -> None:
     store = Store(project_root())
     section = params.fine_tune_cells
     chosen = store.require("tune-methods", "settings.json")
-    settings = {
-        method: CellSettings.model_validate(values) for method, values in read_json(chosen).items()
-    }
+    settings = store.load_settings()
     folder = store.folder("fine-tune-cells")
     inputs = [*pool_files(store), chosen]
     with stage_run(store.root, "fine-tune-cells", section.model_dump(), inputs, folder) as run:

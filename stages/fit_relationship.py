@@ -26,8 +26,8 @@ NEAR_MAJORITY = 0.02  # accuracy over the majority class that g must exceed to k
 def run(params: Params) -> None:
     store = Store(project_root(), params.sample)
     section = params.fit_relationship
-    splits, categories = store.load_logits(), store.load_categories()
-    classes = store.load_classes()
+    categories, classes = store.load_categories(), store.load_classes()
+    splits = store.load_logits(categories=len(categories))
     best = store.load_best()
     temperature = store.load_calibration().temperature * best.temperature_factor
     folder = store.folder("fit-relationship")

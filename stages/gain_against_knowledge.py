@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from pipeline.artifacts import Store
+from pipeline.artifacts.tables import CELLS
 from pipeline.claims.gain import gains, over_seeds, rank_correlations
 from pipeline.claims.gain_figure import gain_against_knowledge
 from pipeline.common.errors import UserError
@@ -19,11 +18,16 @@ def run(params: Params) -> None:
     store = Store(project_root())
     section = params.gain_against_knowledge
     folder = store.folder("gain-against-knowledge")
-    inputs = [cells_of(store.root.parent / name) for name in section.studies]
+    studies = {name: Store(store.root.parent / name) for name in section.studies}
+    inputs = [cells_of(study) for study in studies.values()]
     with stage_run(
         store.root, "gain-against-knowledge", section.model_dump(), inputs, folder
     ) as run:
-        points = gains(dict(zip(section.studies, map(pd.read_csv, inputs), strict=True)))
+        cells = {
+            name: study.load_table(CELLS, "fine-tune-cells", "cells.csv")
+            for name, study in studies.items()
+        }
+        points = gains(cells)
         means = over_seeds(points)
         correlations = rank_correlations(means)
         write_csv(folder / "points.csv", points)
@@ -33,17 +37,17 @@ def run(params: Params) -> None:
         run.log_metrics({"points": len(points)})
 
 
-def cells_of(study: Path) -> Path:
-    """The cells in the folder of a study.
+def cells_of(study: Store) -> Path:
+    """The cells of a study.
 
     Raises:
         UserError: they are not made yet.
     """
-    path = Store(study).folder("fine-tune-cells") / "cells.csv"
+    path = study.path("fine-tune-cells", "cells.csv")
     if not path.is_file():
         raise UserError(
-            f"the study {study.name} has no cells yet; make them with `dvc repro "
-            f"fine-tune-cells@{study.name}` in {study.parent}, or take it out of "
+            f"the study {study.root.name} has no cells yet; make them with `dvc repro "
+            f"fine-tune-cells@{study.root.name}` in {study.root.parent}, or take it out of "
             "gain_against_knowledge.studies"
         )
     return path

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.artifacts import Store
+from pipeline.artifacts import Diagnostics, Metrics, SourceHead, Store
+from pipeline.artifacts.tables import HISTORY, PREDICTIONS, TOP_CATEGORIES, TRIALS
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_aside
-from pipeline.common.formats import read_json, write_csv, write_json
+from pipeline.common.formats import write_csv, write_json
 from pipeline.common.project import project_root
-from pipeline.datasets.sizes import Sizes
 from pipeline.params import Params
 from pipeline.params.methods import CO_TUNING
 from pipeline.report.class_gain_figure import class_gain_panels
@@ -117,13 +117,13 @@ def gather(store: Store, params: Params, pictures: set[str]) -> Results:
     methods = params.fine_tune.methods
     best = store.load_best()
     predictions = {method: load_predictions(store, params, method) for method in methods}
-    diagnostics = read_json(store.require("fit-relationship", "diagnostics.json"))
+    diagnostics = store.load_json(Diagnostics, "fit-relationship", "diagnostics.json")
     classes = store.load_classes()
     return Results(
         params=params,
         classes=classes,
-        sizes=Sizes(**read_json(store.require("extract-logits", "sizes.json"))),
-        manifest=pd.read_csv(store.require("prepare-data", "manifest.csv")),
+        sizes=store.load_sizes(),
+        manifest=store.load_manifest(),
         metrics={method: load_metrics(store, params, method, predictions) for method in methods},
         differences=to_baseline(
             predictions,
@@ -136,21 +136,19 @@ def gather(store: Store, params: Params, pictures: set[str]) -> Results:
             partial(paired_losses, resamples=params.evaluate.bootstrap_resamples, seed=params.seed),
         ),
         histories={
-            method: pd.read_csv(store.require("fine-tune", method, "history.csv"))
+            method: store.load_table(HISTORY, "fine-tune", method, "history.csv")
             for method in methods
         },
         calibration=store.load_calibration(),
         best=best,
-        trials=pd.read_csv(store.require("tune", "trials.csv")) if best.trials else pd.DataFrame(),
+        trials=store.load_table(TRIALS, "tune", "trials.csv") if best.trials else pd.DataFrame(),
         diagnostics=diagnostics,
-        top_categories=pd.read_csv(
-            store.require("fit-relationship", "top_categories.csv"),
-            dtype={"class": str, "category": str},
-            na_filter=False,
-        ),
+        top_categories=store.load_table(
+            TOP_CATEGORIES, "fit-relationship", "top_categories.csv"
+        ).fillna({"category": ""}),
         gains=gains_of_classes(predictions, classes, diagnostics, params),
         source_heads={
-            method: read_json(store.require("evaluate", method, "source_head.json"))
+            method: store.load_json(SourceHead, "evaluate", method, "source_head.json")
             for method in methods
         },
         pictures=pictures,
@@ -166,10 +164,10 @@ def load_predictions(store: Store, params: Params, method: str) -> list[pd.DataF
     """
     tables = []
     for sample in _samples(store, params):
-        manifest = pd.read_csv(sample.require("prepare-data", "manifest.csv"))
+        manifest = sample.load_manifest()
         wanted = manifest[manifest["split"] == "test"].set_index("row")["label"].sort_index()
-        path = sample.require("evaluate", method, "predictions.csv")
-        predictions = pd.read_csv(path)
+        path = sample.path("evaluate", method, "predictions.csv")
+        predictions = sample.load_table(PREDICTIONS, "evaluate", method, "predictions.csv")
         if not predictions.set_index("row")["label"].sort_index().equals(wanted):
             raise UserError(
                 f"{path.relative_to(store.root)} is not of the present test split "
@@ -185,7 +183,7 @@ def load_exhibits(store: Store, params: Params) -> Exhibits:
     """What the page shows beyond the results, of the first sample."""
     prepared = store.load_prepared()
     predictions = {
-        method: pd.read_csv(store.require("evaluate", method, "predictions.csv"))
+        method: store.load_table(PREDICTIONS, "evaluate", method, "predictions.csv")
         for method in params.fine_tune.methods
     }
     return Exhibits(
@@ -200,7 +198,7 @@ def load_metrics(
 ) -> dict[str, Any]:
     """As evaluate wrote them; of several samples the means, with intervals over all of it."""
     found = [
-        read_json(sample.require("evaluate", method, "metrics.json"))
+        sample.load_json(Metrics, "evaluate", method, "metrics.json")
         for sample in _samples(store, params)
     ]
     if len(found) == 1:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipeline.artifacts import Store
 from pipeline.claims.pool import Pool, load_pool, pool_files
-from pipeline.common.formats import read_json, write_csv
+from pipeline.common.formats import write_csv
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.cotuning.objectives import Batch
@@ -35,9 +35,7 @@ def run(params: Params) -> None:
         params.compute.device, params.compute.precision, params.compute.compile
     )
     chosen = store.require("tune-methods", "settings.json")
-    settings = {
-        method: CellSettings.model_validate(values) for method, values in read_json(chosen).items()
-    }
+    settings = store.load_settings()
     settings = {BASELINE: CellSettings()} | settings
     folder = store.folder("time-steps")
     inputs = [*pool_files(store), chosen]

@@ -169,11 +169,13 @@ def _work(params: Params, place: StudyPlace, run: StageRun, seed: int, folds: Pa
 
 def _trainer(params: Params, folds: Path) -> FoldTrainer:
     store = Store(project_root(), params.sample)
+    prepared = store.load_prepared()
+    source = load_source_model(**params.source_model.model_dump())
     return FoldTrainer(
         params,
-        store.load_prepared(),
-        load_source_model(**params.source_model.model_dump()),
-        store.load_logits(),
+        prepared,
+        source,
+        store.load_logits(prepared, len(source.categories)),
         store.load_calibration().temperature,
         resolve_compute(params.compute.device, params.compute.precision, params.compute.compile),
         folds,

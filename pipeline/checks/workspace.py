@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.checks.finding import Finding
 from pipeline.common.errors import UserError
 from pipeline.common.processes import is_alive
-from pipeline.common.project import tracking_root
+from pipeline.common.project import definition, tracking_root
 from pipeline.datasets.listing import name_some
 from pipeline.subproject import CODE, stages_of
 
@@ -27,13 +27,6 @@ DEAD = """select host.run_uuid, host.value, pid.value from tags host
     join tags pid on pid.run_uuid = host.run_uuid and pid.key = 'pid'
     join runs on runs.run_uuid = host.run_uuid
     where host.key = 'host' and runs.status = 'RUNNING'"""
-
-
-def definition(root: Path) -> Path:
-    """The dvc.yaml of a folder's stages; that of a study lies beside the folder."""
-    own, shared = root / "dvc.yaml", root.parent / "dvc.yaml"
-    is_study = not own.exists() and shared.exists()
-    return shared if is_study else own
 
 
 def start_status(root: Path) -> "subprocess.Popen[str]":

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.artifacts import Prepared, SplitLogits, Store
-from pipeline.common.errors import UserError
+from pipeline.artifacts.tensors import check_sources, probabilities_in
+from pipeline.common.errors import UserError, one_line
 from pipeline.datasets.batches import ImageSet, evaluation_batches
 from pipeline.datasets.listing import Listing
 from pipeline.datasets.splits import build_manifest
@@ -121,8 +123,9 @@ def pool_files(store: Store) -> list[Path]:
 
 def load_pool(store: Store, params: Params) -> Pool:
     prepared = store.load_prepared()
-    logits = rows_to_logits(store.load_logits(), len(prepared.images))
     source = load_source_model(**params.source_model.model_dump())
+    splits = store.load_logits(prepared, len(source.categories))
+    logits = rows_to_logits(splits, len(prepared.images))
     path = params.fine_tune_cells.true_relationship
     shape = len(prepared.classes), logits.shape[1]
     truth = None if path is None else load_true_relationship(store.root / path, shape)
@@ -137,10 +140,13 @@ def load_true_relationship(path: Path, shape: tuple[int, int]) -> Tensor:
     """
     if not path.is_file():
         raise UserError(f"fine_tune_cells.true_relationship: there is no file {path}")
-    truth = load_file(path)["relationship"].double()
-    if truth.shape != shape:
+    try:
+        truth = probabilities_in(load_file(path), shape[0]).double()
+        check_sources(truth.shape[1], shape[1])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise UserError(
-            f"{path}: got a relationship of {tuple(truth.shape)}; expected {shape}, target classes "
-            "by source categories"
-        )
+            f"fine_tune_cells.true_relationship: {path} is no relationship ({one_line(error)}); "
+            f"expected a tensor `relationship` of {shape}, target classes by source categories, "
+            "whose rows sum to 1"
+        ) from None
     return truth

@@ -3,6 +3,7 @@ or not there, progress bars, processes, the project's folder, and keys to resume
 """
 
 __all__ = [
+    "damage",
     "errors",
     "files",
     "formats",

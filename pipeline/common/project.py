@@ -30,5 +30,12 @@ def tracking_root(root: Path) -> Path:
     return main_root(Path(os.environ.get("DVC_ROOT", root)))
 
 
+def definition(root: Path) -> Path:
+    """The dvc.yaml of a folder's stages; that of a study lies beside the folder."""
+    own, shared = root / "dvc.yaml", root.parent / "dvc.yaml"
+    is_study = not own.exists() and shared.exists()
+    return shared if is_study else own
+
+
 def _nearest(start: Path, name: str) -> Path:
     return next((folder for folder in (start, *start.parents) if (folder / name).exists()), start)

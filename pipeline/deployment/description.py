@@ -7,7 +7,8 @@ from typing import Any
 
 import timm
 
-from pipeline.artifacts import Store
+from pipeline.artifacts import Metrics, Store
+from pipeline.common.damage import RUN, read_run
 from pipeline.common.formats import read_json, write_json
 from pipeline.common.interpolation import Interpolation
 from pipeline.datasets.batches import Preprocessing
@@ -80,7 +81,7 @@ def load_description(folder: Path) -> Description:
 def describe(store: Store, params: Params, model: TargetModel) -> Description:
     """Of a model as load_target_model gives it."""
     splits = store.load_prepared().manifest["split"].value_counts()
-    judged = store.path("evaluate", model.method, "metrics.json")
+    named = ("evaluate", model.method, "metrics.json")
     source = params.source_model
     return Description(
         classes=model.classes,
@@ -104,7 +105,7 @@ def describe(store: Store, params: Params, model: TargetModel) -> Description:
             "source": params.prepare_data.source,
             **{str(split): int(count) for split, count in sorted(splits.items())},
         },
-        metrics=read_json(judged) if judged.exists() else {},
+        metrics=store.load_json(Metrics, *named) if store.path(*named).exists() else {},
         crops=params.evaluate.crops,
         git={name.rpartition(".")[2]: value for name, value in git_tags(store.root).items()},
         runs=_runs(store, model.method),
@@ -134,5 +135,5 @@ def _shared_name(source: str) -> str:
 def _runs(store: Store, method: str) -> dict[str, str]:
     folders = {stage: store.folder(stage) for stage in OF_ALL_METHODS}
     folders |= {stage: store.folder(stage, method) for stage in OF_A_METHOD}
-    files = {stage: folder / "run.json" for stage, folder in folders.items()}
-    return {stage: read_json(file)["run_id"] for stage, file in files.items() if file.exists()}
+    files = {stage: folder / RUN for stage, folder in folders.items() if (folder / RUN).exists()}
+    return {stage: read_run(store.root, file).run_id for stage, file in files.items()}

@@ -6,13 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.artifacts import Store
-from pipeline.common.errors import UserError
-from pipeline.common.formats import read_json
+from pipeline.artifacts import Metrics, Store
 from pipeline.common.interpolation import Interpolation
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.datasets.batches import ImageSet, Preprocessing
-from pipeline.datasets.sizes import Sizes
 from pipeline.params import Params
 from pipeline.params.methods import BASELINE
 from pipeline.sources.models import load_source_model
@@ -105,20 +102,12 @@ def load_target_model(store: Store, params: Params, method: str) -> TargetModel:
     Raises:
         UserError: an artifact is missing, or does not fit the source model of params.yaml.
     """
-    state = store.load_model_state(method)
-    classes = tuple(store.load_classes())
-    sizes = Sizes(**read_json(store.require("extract-logits", "sizes.json")))
+    store.require("fine-tune", method, "model.safetensors")
+    classes, sizes = tuple(store.load_classes()), store.load_sizes()
     source = load_source_model(**params.source_model.model_dump())
     compute = resolve_compute(params.compute.device, params.compute.precision)
     model = new_model(source, len(classes), params.sample_seed)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError:
-        path = store.path("fine-tune", method, "model.safetensors").relative_to(store.root)
-        raise UserError(
-            f"{path} is no model of {len(classes)} classes on {params.source_model.name}; make it "
-            f"again with `cot stage fine-tune --method {method}`, or everything with `dvc repro`"
-        ) from None
+    store.load_model(method, model, f"{len(classes)} classes on {params.source_model.name}")
     model.to(compute.device).eval()
     temperature = _temperature(store, params, method, model, source, compute)
     return TargetModel(
@@ -157,7 +146,8 @@ def _temperature(
 ) -> float:
     path = store.path("evaluate", method, "metrics.json")
     if params.evaluate.crops == 1 and path.exists():
-        return float(read_json(path)["own_temperature"])
+        metrics = store.load_json(Metrics, "evaluate", method, "metrics.json")
+        return float(metrics["own_temperature"])
     validation = store.load_prepared().split("validation")
     logits = predict_crops(model.deploy(), validation, source.preprocessing, 1, BATCH, compute)
     return own_temperature(logits, validation.labels).temperature

@@ -1,7 +1,6 @@
 """The run of a whole pipeline, below which the runs of its stages lie."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from ruamel.yaml import YAML, YAMLError
 
+from pipeline.common.damage import RUN, read_run
 from pipeline.common.project import tracking_root
 from pipeline.tracking.names import accepted, as_params
 from pipeline.tracking.store import GROUPS_LOCK, standing_run
@@ -47,8 +47,8 @@ def pipeline_run(
 
 def link_reused(client: MlflowClient, pipeline: str, root: Path) -> None:
     """Tags reused.<folder> with the runs of artifacts that an earlier pipeline made."""
-    for path in sorted((root / "data").rglob("run.json")):
-        made = client.get_run(json.loads(path.read_text())["run_id"])
+    for path in sorted((root / "data").rglob(RUN)):
+        made = client.get_run(read_run(root, path).run_id)
         if made.data.tags.get(PARENT) not in (None, pipeline):
             folder = path.parent.relative_to(root / "data").as_posix()
             client.set_tag(pipeline, accepted(f"reused.{folder}"), made.info.run_id)

@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, RunTag
 from mlflow.exceptions import MlflowException
 
+from pipeline.common.damage import FILES, RUN, require_unchanged
 from pipeline.common.files import content_hash, write_aside
 from pipeline.common.processes import process_tags
 from pipeline.tracking.assets import log_datasets, log_model, log_model_input
@@ -137,7 +138,8 @@ def stage_run(
     outputs: Path,
     of: Mapping[str, str | int] | None = None,
 ) -> Iterator[StageRun]:
-    """Open the MLflow run of a stage, and leave its id in `outputs`/run.json.
+    """Open the MLflow run of a stage, and leave its id in `outputs`/run.json, with hashes of
+    what it wrote.
 
     Args:
         root: the project's folder; the default database is <root>/mlflow.db.
@@ -148,7 +150,8 @@ def stage_run(
         of: the method, the seed, of a stage that runs once for each.
 
     Raises:
-        UserError: the tracking server or database cannot be reached or stays locked.
+        UserError: the tracking server or database cannot be reached or stays locked; or an input
+            is not what its stage wrote.
     """
     client, experiment = connect(root)
     of = of or {}
@@ -160,6 +163,8 @@ def stage_run(
     tags |= {key: str(value) for key, value in of.items()}
     tags |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": command}
     read = {path: content_hash(path) for path in inputs}
+    for path, content in read.items():
+        require_unchanged(root, path, content)
     # A study reads what lies in the folders of others.
     names = {path: Path(os.path.relpath(path, root)).as_posix() for path in inputs}
     tags |= {accepted(f"input.{names[path]}"): content for path, content in read.items()}
@@ -170,18 +175,20 @@ def stage_run(
     run.log_params({**params, **of})
     run._try(log_datasets, client, run.run_id, root, read)
     run._try(log_model_input, client, experiment, run.run_id, read)
-    (outputs / "run.json").unlink(missing_ok=True)
+    (outputs / RUN).unlink(missing_ok=True)
     with run.ending():
         yield run
         files = sorted(path for path in outputs.rglob("*") if path.is_file())
         written = {path: content_hash(path) for path in files}
         run.log_files(written)
         run._try(log_model, client, experiment, run.run_id, outputs, written, of)
-        with write_aside(outputs / "run.json") as aside:
-            aside.write_text(
-                json.dumps({"run_id": run.run_id, "experiment": experiment_name(root)}, indent=2)
-                + "\n"
-            )
+        left = {
+            "run_id": run.run_id,
+            "experiment": experiment_name(root),
+            FILES: {path.relative_to(outputs).as_posix(): one for path, one in written.items()},
+        }
+        with write_aside(outputs / RUN) as aside:
+            aside.write_text(json.dumps(left, indent=2) + "\n")
 
 
 def _pipeline(

@@ -41,7 +41,7 @@ def connect(root: Path) -> tuple[MlflowClient, str]:
             _use_write_ahead_log(database)
             client = MlflowClient(f"sqlite:///{database}?timeout={LOCK_PATIENCE}")
             return _open(client, name, (place / "mlruns").as_uri())
-    except (MlflowException, OSError, sqlite3.OperationalError) as error:
+    except (MlflowException, OSError, sqlite3.Error) as error:
         reason = str(error).splitlines()[0][:160]
         raise UserError(
             f"MLflow at {uri or database} cannot be used: {reason}; close the program that "

@@ -9,6 +9,7 @@ from tiny_grid import PARAMS, write_artifacts
 from pipeline.artifacts import Best, Store
 from pipeline.common.formats import write_json
 from pipeline.cotuning.model import CoTuningModel
+from pipeline.report.metrics import METRICS
 from pipeline.sources.models import load_source_model
 from pipeline.training.methods import new_model
 
@@ -28,7 +29,9 @@ def write_trained(root: Path) -> Path:
     store.save_relationship(rows / rows.sum(dim=1, keepdim=True), 1.5, 2.3)
     sizes = {"network_input": 32, "stored": 36, "published": 224}
     write_json(store.path("extract-logits", "sizes.json"), sizes)
-    write_json(store.path("evaluate", "co-tuning", "metrics.json"), {"own_temperature": 2.5})
+    measured = dict.fromkeys(METRICS, 0.5) | {"own_temperature_at_bound": 0.0, "intervals": {}}
+    path = store.path("evaluate", "co-tuning", "metrics.json")
+    write_json(path, measured | {"own_temperature": 2.5})
     prepared = store.load_prepared()
     for row in prepared.split("test").rows:
         path = root / f"photos/{row:02}.png"

@@ -71,8 +71,8 @@ def test_a_split_has_its_rows_and_labels_in_order(prepared: Prepared) -> None:
     assert len(prepared.split("source-validation")) == 0
 
 
-def test_logits_come_back_split_by_split(store: Store) -> None:
-    splits = {"train": random_logits(7, 0), "source-validation": random_logits(4, 1)}
+def test_logits_come_back_split_by_split(store: Store, prepared: Prepared) -> None:
+    splits = {name: random_logits(7, 0) for name in ("train", "validation", "source-validation")}
     store.save_logits(splits, ("first", "zweite Größe"))
     found = store.load_logits()
     assert found.keys() == splits.keys()
@@ -96,8 +96,8 @@ def test_numbers_come_back_to_the_last_digit(store: Store, best: Best) -> None:
     assert store.load_calibration() == CALIBRATION
 
 
-def test_the_relationship_comes_back_in_float32(store: Store) -> None:
-    relationship = torch.rand(6, 3, dtype=torch.float64).T  # not contiguous
+def test_the_relationship_comes_back_in_float32(store: Store, prepared: Prepared) -> None:
+    relationship = torch.rand(6, 3, dtype=torch.float64).softmax(dim=0).T  # not contiguous
     store.save_relationship(relationship, 1 / 3, 2.3)
     found = store.load_relationship()
     assert same(found.matrix, relationship.float())
@@ -147,13 +147,14 @@ def test_a_missing_artifact_names_its_stage(
 
 def test_each_sample_has_artifacts_of_its_own_but_for_what_all_share(tmp_path: Path) -> None:
     first, second = Store(tmp_path, 0), Store(tmp_path, 7)
-    for store, labels in ((first, [0, 1]), (second, [1, 0])):
-        manifest = pd.DataFrame({"row": [0, 1], "split": "train", "label": labels, "path": "x"})
+    splits = ["train", "train", "validation"]
+    for store, labels in ((first, [0, 1, 0]), (second, [1, 0, 0])):
+        manifest = pd.DataFrame({"row": range(3), "split": splits, "label": labels, "path": "x"})
         store.save_manifest(manifest, ["a", "b"], [])
         store.save_calibration(replace(CALIBRATION, temperature=1.0 + labels[0]))
-    np.save(first.path("prepare-data", "images.npy"), np.zeros((2, 4, 4, 3), np.uint8))
+    np.save(first.path("prepare-data", "images.npy"), np.zeros((3, 4, 4, 3), np.uint8))
     labels = [one.load_prepared().manifest["label"].tolist() for one in (first, second)]
-    assert labels == [[0, 1], [1, 0]]
+    assert labels == [[0, 1, 0], [1, 0, 0]]
     assert [s.load_calibration().temperature for s in (first, second)] == [1.0, 2.0]
     assert first.folder("tune") == second.folder("tune")
 

@@ -28,6 +28,7 @@ def studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         rows = [
             {
                 **{"images_per_class": 5, "steps": 9, "learning_rate": 0.01, "seed": seed},
+                "source_weight": 1.0,
                 **{"row": row, "taught_by": row, "accuracy": 0.5 + share * gain, "nll": 1.0},
                 "relationship": None if row == "vanilla" else "learned",
                 "knowledge_nats": None if row == "vanilla" else share,

@@ -16,7 +16,6 @@ from mlflow import MlflowClient
 from pipeline.checks import Finding, checked
 from pipeline.checks.workspace import (
     artifacts,
-    definition,
     leftovers,
     remote,
     start_status,
@@ -24,6 +23,7 @@ from pipeline.checks.workspace import (
 )
 from pipeline.common.errors import UserError
 from pipeline.common.processes import process_tags
+from pipeline.common.project import definition
 
 STAGES = (
     "stages:\n  a: {cmd: echo x > out, deps: [in], outs: [out]}\n  b: {cmd: cat out, deps: [out]}\n"
