@@ -16,7 +16,6 @@ from pipeline.common.project import project_root, tracking_root
 from pipeline.common.tables import plain_table
 from pipeline.datasets.inspection import (
     Seen,
-    find_repeats,
     kinds,
     look_at_all,
     summarize,
@@ -31,6 +30,7 @@ from pipeline.datasets.proposal import (
     warnings,
 )
 from pipeline.datasets.readers.registry import Listing, list_image_folder
+from pipeline.datasets.repeats import find_repeats
 from pipeline.params import Params, load, write_values
 from pipeline.sources.efficientnet_lite import MODELS as LITE
 from pipeline.sources.models import published_input
@@ -58,7 +58,7 @@ def run(images: Path, folder: Path | None, dry_run: bool) -> None:
     named = path_from(root, images, checkout)
     choices = propose(seen, named, source_model(params), machine(params, checkout))
     show_choices(console, choices, params)
-    for warning in warnings(seen, find_repeats(looks), kinds(looks)):
+    for warning in warnings(seen, find_repeats(looks[looks["trouble"] == ""]), kinds(looks)):
         console.print(f"! {warning}", style="yellow", markup=False, soft_wrap=True)
     if dry_run:
         console.print("Nothing is written (--dry-run).")
@@ -136,7 +136,7 @@ def described(looks: pd.DataFrame, seen: Seen) -> list[tuple[str, str]]:
         f"{path} ({why})" for path, why in zip(broken["path"], broken["trouble"], strict=True)
     ]
     most, least = max(seen.by_class.values()), min(seen.by_class.values())
-    repeats = find_repeats(looks)
+    repeats = find_repeats(readable)
     return [
         ("images", f"{len(looks)} of {len(seen.by_class)} classes; {least} to {most} of a class"),
         ("pixels", f"{', '.join(sizes) or 'none'} (least / median / most)"),

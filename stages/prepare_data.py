@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pipeline.artifacts import Store
+from pipeline.common.errors import UserError
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.datasets.listing import Listing
@@ -16,6 +17,7 @@ from pipeline.datasets.readers.source_validation import (
     list_source_validation,
     reading_both,
 )
+from pipeline.datasets.repeats import repeats_of_samples
 from pipeline.datasets.sizes import warn_of_size
 from pipeline.datasets.splits import build_manifest, drop_rows
 from pipeline.datasets.store.store_images import store_images
@@ -35,6 +37,7 @@ def run(params: Params) -> None:
         log.warning(warning)
     listing = list_source(section.source, store.root / section.root, section.expected_counts)
     drawn = [draw(listing, section, params.seed + seed) for seed in seeds]
+    look_for_repeats(drawn, listing, section)
     source_folders: tuple[str, ...] = ()
     if section.source_validation is not None:
         root = store.root / section.source_validation
@@ -70,6 +73,18 @@ def run(params: Params) -> None:
                 counts = stored["split"].value_counts()
                 run.log_metrics({f"{split}_images": count for split, count in counts.items()})
         run.log_metrics({"unreadable_images": len(bad)})
+
+
+def look_for_repeats(drawn: Sequence[pd.DataFrame], listing: Listing, section: PrepareData) -> None:
+    """Warn of images that are in several splits or classes.
+
+    Raises:
+        UserError: there are some, and prepare_data.on_duplicate is stop.
+    """
+    for harm in repeats_of_samples(drawn, listing.classes, listing.read).harmful:
+        if section.on_duplicate == "stop":
+            raise UserError(f"{harm}; or set prepare_data.on_duplicate: warn")
+        log.warning("%s", harm)
 
 
 def draw(listing: Listing, section: PrepareData, seed: int) -> pd.DataFrame:

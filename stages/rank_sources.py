@@ -10,9 +10,10 @@ import pandas as pd
 import torch
 from rich.console import Console
 
-from pipeline.artifacts import Prepared, Store
+from pipeline.artifacts import Prepared, Store, read_checked
+from pipeline.common.damage import reading_work
 from pipeline.common.errors import UserError
-from pipeline.common.formats import read_json, write_csv, write_json
+from pipeline.common.formats import write_csv, write_json
 from pipeline.common.project import project_root
 from pipeline.common.resume import resume_key
 from pipeline.common.tables import plain_table
@@ -95,12 +96,16 @@ def scored(
                 write_json(paths[candidate], asdict(found))
                 with run.nested(candidate.label, asdict(candidate)) as child:
                     child.log_metrics(asdict(found))
-    usable = {
-        candidate: Scores(**read_json(path)) for candidate, path in paths.items() if path.exists()
-    }
+    usable = {candidate: read_scores(path) for candidate, path in paths.items() if path.exists()}
     if not usable:
         raise UserError("no source model is left to rank; name others, or give local weights")
     return usable
+
+
+def read_scores(path: Path) -> Scores:
+    with reading_work(path):
+        scores: Scores = read_checked(path, Scores)
+        return scores
 
 
 def score(candidate: Candidate, params: Params, prepared: Prepared, compute: Compute) -> Scores:

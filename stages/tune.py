@@ -50,6 +50,11 @@ log = logging.getLogger(__name__)
 
 
 def run(params: Params, workers: int | None = None, storage: str | None = None) -> None:
+    with losses_explained("cot stage tune"):
+        search(params, workers, storage)
+
+
+def search(params: Params, workers: int | None, storage: str | None) -> None:
     store = Store(project_root(), params.sample)
     section = params.tune
     temperature = store.load_calibration().temperature

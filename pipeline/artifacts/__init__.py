@@ -14,6 +14,7 @@ from pipeline.artifacts.contents import (
     Relationship,
     SourceHead,
     SplitLogits,
+    read_checked,
 )
 from pipeline.artifacts.store import Store
 
@@ -30,6 +31,7 @@ __all__ = [
     "Store",
     "images",
     "places",
+    "read_checked",
     "tables",
     "tensors",
 ]

@@ -81,13 +81,14 @@ def run_cells(
     """
     folder = cell_folder(store, params)
     shelf = _open_shelf(folder, stage, storage)
-    missing = shelf.missing(cells)
-    log.info("%s: %d of %d cells are finished", stage, len(cells) - len(missing), len(cells))
-    if missing:
-        workers = min(workers, len(missing))
-        arguments = (store.root, params, missing, stage, folder, storage, run)
-        run_in_processes(_work, [arguments] * workers, f"cot stage {stage}")
-    return pd.DataFrame(shelf.results(cells))
+    with losses_explained(f"cot stage {stage}"):
+        missing = shelf.missing(cells)
+        log.info("%s: %d of %d cells are finished", stage, len(cells) - len(missing), len(cells))
+        if missing:
+            workers = min(workers, len(missing))
+            arguments = (store.root, params, missing, stage, folder, storage, run)
+            run_in_processes(_work, [arguments] * workers, f"cot stage {stage}")
+        return pd.DataFrame(shelf.results(cells))
 
 
 def _open_shelf(folder: Path, stage: str, storage: str | None) -> CellFiles | CellStudy:

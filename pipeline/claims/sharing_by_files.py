@@ -6,8 +6,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pipeline.artifacts import read_checked
 from pipeline.claims.cell import Cell, Result
-from pipeline.common.formats import read_json, write_json
+from pipeline.common.damage import reading_work
+from pipeline.common.formats import write_json
 
 
 @dataclass(frozen=True)
@@ -40,4 +42,11 @@ class CellFiles:
 
     def results(self, cells: Sequence[Cell]) -> list[Result]:
         """One a cell, in their order; all are finished."""
-        return [read_json(self.file(cell)) for cell in cells]
+        return [self.read(cell) for cell in cells]
+
+    def read(self, cell: Cell) -> Result:
+        """What this machine has of a finished cell."""
+        file = self.file(cell)
+        with reading_work(file):
+            result: Result = read_checked(file, Result)
+            return result

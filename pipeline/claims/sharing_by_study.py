@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from pipeline.claims.cell import Cell, Result
 from pipeline.claims.sharing_by_files import CellFiles
-from pipeline.common.formats import read_json, write_json
+from pipeline.common.formats import write_json
 from pipeline.search.shared_trials import SharedTrials
 from pipeline.search.storage import open_study
 
@@ -58,14 +58,14 @@ class CellStudy:
         results = [finished[cell.name] for cell in cells]
         for cell, result in zip(cells, results, strict=True):
             file = self.files.file(cell)
-            if not file.exists() or read_json(file) != result:
+            if not file.exists() or self.files.read(cell) != result:
                 write_json(file, result)
         return results
 
     def _offer_file(self, cell: Cell) -> bool:
         """Give the study what this machine has of a cell; whether that was anything."""
         file = self.files.file(cell)
-        return file.exists() and self.run_if_free(cell, lambda cell: read_json(file))
+        return file.exists() and self.run_if_free(cell, self.files.read)
 
     def _finished(self) -> dict[str, Result]:
         trials = self.shared.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))

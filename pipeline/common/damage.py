@@ -11,20 +11,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.common.errors import UserError, one_line
+from pipeline.common.errors import UserError, one_line, shortened
 from pipeline.common.files import content_hash
 from pipeline.common.project import definition
 
 RUN, FILES = "run.json", "files"
-LONGEST_REASON = 200  # letters
 
 
 def damaged(root: Path, path: Path, reason: str) -> UserError:
     """Of an artifact below `root`: which file, what is wrong, what makes it again."""
-    if len(reason) > LONGEST_REASON:
-        reason = f"{reason[:LONGEST_REASON]}..."
-    shown = Path(os.path.relpath(path, root))
-    return UserError(f"{shown} is damaged: {reason}; make it again with {remedy(root, path)}")
+    shown = os.path.relpath(path, root)
+    return UserError(
+        f"{shown} is damaged: {shortened(reason)}; make it again with {remedy(root, path)}"
+    )
 
 
 def remedy(root: Path, path: Path) -> str:
@@ -59,6 +58,25 @@ def reading(root: Path, path: Path) -> Iterator[Path]:
     # Each format has errors of its own, and a damaged file may raise nearly any.
     except Exception as error:
         raise damaged(root, path, _reason(error)) from None
+
+
+@contextmanager
+def reading_work(path: Path) -> Iterator[None]:
+    """Of a file that a stage keeps between runs, outside its outputs: whatever goes wrong in the
+    block is damage to it.
+
+    Raises:
+        UserError: something did.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{path} is damaged: {shortened(_reason(error))}; delete it, and run this again to go "
+            "on with what else is finished"
+        ) from None
 
 
 def require_unchanged(root: Path, path: Path, content: str | None = None) -> None:

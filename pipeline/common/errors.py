@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Sequence
 
+LONGEST = 200  # letters, of what is quoted in a message
+
 
 class UserError(Exception):
     """Something the user can mend: one line that says what was got, expected, and to do next."""
@@ -11,6 +13,11 @@ class UserError(Exception):
 def one_line(error: Exception) -> str:
     """What an exception says, for a message."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def shortened(text: str) -> str:
+    """The beginning of what may be long, for a message."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def nearest(name: str, names: Sequence[str]) -> str:

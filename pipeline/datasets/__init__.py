@@ -11,6 +11,7 @@ __all__ = [
     "listing",
     "proposal",
     "readers",
+    "repeats",
     "sizes",
     "splits",
     "store",

@@ -98,32 +98,6 @@ def _trouble(content: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class Repeats:
-    """Files of equal bytes; a group is the paths of one content, in the listing's order.
-
-    Attributes:
-        across_splits, across_classes: groups in several of them; a group may be in both.
-        within_class: all other groups.
-    """
-
-    across_splits: tuple[tuple[str, ...], ...]
-    across_classes: tuple[tuple[str, ...], ...]
-    within_class: tuple[tuple[str, ...], ...]
-
-
-def find_repeats(looks: pd.DataFrame) -> Repeats:
-    """The readable files that are there more than once, of what `look_at_all` found."""
-    readable = looks[looks["trouble"] == ""]
-    repeated = readable[readable["content"].duplicated(keep=False)]
-    across: dict[str, list[tuple[str, ...]]] = {"split": [], "class_name": [], "": []}
-    for _, group in repeated.groupby("content", sort=False):
-        differing = [name for name in ("split", "class_name") if group[name].nunique() > 1]
-        for name in differing or [""]:
-            across[name].append(tuple(group["path"]))
-    return Repeats(*map(tuple, across.values()))
-
-
-@dataclass(frozen=True)
 class Seen:
     """What the choice of params goes by; counts are of images that can be read.
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.common.errors import UserError
-from pipeline.datasets.inspection import Repeats, Seen
+from pipeline.datasets.inspection import Seen
 from pipeline.datasets.listing import name_some
+from pipeline.datasets.repeats import Repeats, named
 from pipeline.datasets.store.disk_space import largest_fitting, stored_bytes
 
 SHARE = 0.2  # of each class, for validation and for test
 LARGE_BATCH_FROM = 1000  # training images
 MOST_EPOCHS, THEIR_IMAGES = 90, 48  # what the project's own few photographs are trained with
 UNEVEN = 10  # times the images of the smallest class
-NAMED = 3
 VALIDATION_TO_CHOOSE_BY = 200  # images; accuracy on fewer is uncertain by over 3.5 points
 
 
@@ -215,19 +215,12 @@ def _trainings(train: int, machine: Machine) -> list[Choice]:
 
 def warnings(seen: Seen, repeats: Repeats, kinds: Mapping[str, int]) -> list[str]:
     """What to know before training, a line each."""
-    lines = []
-    for groups, where, harm in (
-        (repeats.across_splits, "are in several splits", "a test would reward memory"),
-        (repeats.across_classes, "are in several classes", "one of the labels is wrong"),
-    ):
-        if groups:
-            advice = "keep one file of each"
-            lines.append(f"equal files {where} ({len(groups)}), {harm}; {advice}: {_named(groups)}")
+    lines = repeats.harmful
     drawn = seen.validation is None or seen.test is None
     if repeats.within_class and drawn:
         lines.append(
             f"equal files are in one class ({len(repeats.within_class)}), one may train and the "
-            f"other test; keep one file of each: {_named(repeats.within_class)}"
+            f"other test; keep one file of each: {named(repeats.within_class)}"
         )
     smallest = min(seen.by_class, key=lambda name: seen.by_class[name])
     least, most = seen.by_class[smallest], max(seen.by_class.values())
@@ -243,7 +236,3 @@ def warnings(seen: Seen, repeats: Repeats, kinds: Mapping[str, int]) -> list[str
             "missing colour gives them away"
         )
     return lines
-
-
-def _named(groups: Sequence[Sequence[str]]) -> str:
-    return name_some([" = ".join(group) for group in groups], NAMED)

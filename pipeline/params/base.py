@@ -12,9 +12,9 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    """A section of params.yaml: immutable, and strict about names and types."""
+    """A section of params.yaml: immutable, strict about names and types, every number finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def refuse_repeated(name: str, values: Sequence[Hashable]) -> None:

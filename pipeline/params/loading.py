@@ -8,9 +8,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from pipeline.common.errors import UserError, nearest
+from pipeline.common.errors import UserError, nearest, one_line, shortened
 from pipeline.common.files import write_aside
 from pipeline.params.base import Section
 from pipeline.params.claims_sections import (
@@ -165,15 +164,17 @@ def check_method(name: str) -> None:
 
 def _read(path: Path, yaml: YAML) -> dict[str, Any]:
     try:
-        values = yaml.load(path.read_text()) or {}
+        values = yaml.load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing; run this inside the project, beside dvc.yaml"
         ) from None
-    except YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}; make it readable") from None
+    except Exception as error:  # of YAML, of text in another encoding, of a date in month 13
+        raise UserError(f"{path} is not valid YAML: {shortened(one_line(error))}") from None
     if not isinstance(values, dict):
-        raise UserError(f"{path.name}: the file: got {values!r}; expected sections")
+        raise UserError(f"{path.name}: the file: got {shortened(repr(values))}; expected sections")
     return values
 
 
@@ -214,7 +215,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
             raise UserError(f"--set {override}: {section} is a value, not a section")
     try:
         values[key] = YAML(typ="safe").load(text)
-    except YAMLError:
+    except Exception:  # as in _read
         raise UserError(f"--set {override}: the value is not valid YAML") from None
 
 
@@ -227,7 +228,7 @@ def _explain(file: str, errors: Sequence[ErrorDetails]) -> str:
         message = f"{name}: " if name else ""
         message += str(first["ctx"]["error"])
     else:
-        message = f"{name or 'the file'}: got {first['input']!r}; {first['msg']}"
+        message = f"{name or 'the file'}: got {shortened(repr(first['input']))}; {first['msg']}"
     further = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"{file}: {message}{further}"
 

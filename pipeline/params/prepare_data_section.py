@@ -20,7 +20,8 @@ class PrepareData(Section):
     model's published protocol. `source_validation` is a folder of labelled source images: a folder
     a category, or with the file `source_labels` of lines "filename label". Categories go by WordNet
     id, by index from 0 in the source model's order, or by name. `test_fraction` None leaves what is
-    drawn for neither training nor validation for the test; 0 draws no test split.
+    drawn for neither training nor validation for the test; 0 draws no test split. A duplicate is an
+    image file of which another split or class has the very same bytes.
     """
 
     source: SourceName = "image-folder"
@@ -35,6 +36,7 @@ class PrepareData(Section):
     source_validation: str | None = None
     source_labels: str | None = None
     on_bad_image: Literal["stop", "skip"] = "stop"
+    on_duplicate: Literal["warn", "stop"] = "warn"
 
     @model_validator(mode="after")
     def _options_fit_together(self) -> "PrepareData":

@@ -2,4 +2,4 @@
 storage that they share them in.
 """
 
-__all__ = ["choice", "difference", "evidence", "shared_trials", "storage", "study"]
+__all__ = ["choice", "difference", "evidence", "journal", "shared_trials", "storage", "study"]

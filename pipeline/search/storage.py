@@ -9,15 +9,21 @@ import optuna
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import JournalFileOpenLock
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from pipeline.common.errors import UserError
+from pipeline.search.journal import Journal
 
 EXAMPLE = "postgresql://user:password@host/database"
 PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # by the module they bring
 SECONDS_FOR_A_LOCK = 60  # that SQLite waits while another process writes
+# What Optuna raises where a file holds something else.
+NO_JOURNAL = (
+    *(ValueError, LookupError, TypeError),
+    *(AttributeError, AssertionError, StorageInternalError),
+)
 PAUSES = (0.2, 0.5, 1.0, 2.0)  # seconds between attempts to create the tables
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -58,9 +64,17 @@ def losses_explained(command: str) -> Iterator[None]:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
         raise UserError(
-            f"the storage can no longer be used ({type(error).__name__}); when it is back, "
+            f"the storage can no longer be used ({_cause(error)}); when it is back, "
             f"`{command}` goes on with what is finished"
         ) from None
+
+
+def _cause(error: Exception) -> str:
+    """Of a journal the reason that the system gives; drivers of databases may quote passwords."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return type(error).__name__
 
 
 def _open_journal(path: Path) -> BaseStorage:
@@ -70,7 +84,7 @@ def _open_journal(path: Path) -> BaseStorage:
             "the file system that the machines share"
         )
     try:
-        backend = JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path)))
+        backend = Journal(str(path), lock_obj=JournalFileOpenLock(str(path)))
         # What opens for reading may still refuse to be written, hours later.
         with path.open("ab"):
             return JournalStorage(backend)
@@ -79,10 +93,10 @@ def _open_journal(path: Path) -> BaseStorage:
             f"the journal {path} cannot be written: {error.strerror}; name a file in a folder "
             "that every machine can write"
         ) from None
-    except (ValueError, KeyError, TypeError, AssertionError):
+    except NO_JOURNAL:
         raise UserError(
             f"{path} is no journal of Optuna; name a file that does not exist yet, or the URL of "
-            f"a database, as {EXAMPLE} or sqlite:///{path}"
+            f"a database, as {EXAMPLE} or sqlite:///{path}; delete it where it is a damaged one"
         ) from None
 
 

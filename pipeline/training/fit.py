@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.common.damage import reading_work
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_aside
 from pipeline.cotuning.model import CoTuningModel
@@ -223,11 +224,12 @@ class Loop:
         """Take over what was saved, if the first process has it."""
         if (saved := self.processes.from_first(lambda: _saved(path))) is None:
             return
-        self.model.load_state_dict(saved["model"])
-        self.objective.load_state_dict(saved["objective"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.schedule.load_state_dict(saved["schedule"])
-        self.history, self.kept = saved["history"], saved["kept"]
+        with reading_work(path):
+            self.model.load_state_dict(saved["model"])
+            self.objective.load_state_dict(saved["objective"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.schedule.load_state_dict(saved["schedule"])
+            self.history, self.kept = saved["history"], saved["kept"]
 
 
 def state_on_cpu(model: nn.Module) -> dict[str, Tensor]:
@@ -238,8 +240,9 @@ def state_on_cpu(model: nn.Module) -> dict[str, Tensor]:
 def _saved(checkpoint: Path) -> dict[str, Any] | None:
     if not checkpoint.exists():
         return None
-    state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    return state
+    with reading_work(checkpoint):
+        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        return state
 
 
 def _quality(record: Record) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipeline.artifacts import Prepared, SplitLogits
+from pipeline.common.damage import reading_work
 from pipeline.common.tensors import write_tensors
 from pipeline.cotuning.folds import stratified_folds
 from pipeline.cotuning.knowledge import Learner
@@ -99,7 +100,15 @@ class FoldTrainer:
             if not path.exists():
                 logits = self._train(fold, source_weight, teach(number, fold), on_batch)
                 write_tensors(path, {"logits": logits})
-            yield HeldOut(fold.held_out, load_file(path)["logits"], labels[fold.held_out])
+            yield HeldOut(fold.held_out, self._logits(path, fold), labels[fold.held_out])
+
+    def _logits(self, path: Path, fold: Fold) -> Tensor:
+        with reading_work(path):
+            logits = load_file(path)["logits"]
+            shape = len(fold.held_out), len(self.prepared.classes)
+            if logits.shape != shape:
+                raise ValueError(f"logits {tuple(logits.shape)} are not {shape}")
+            return logits
 
     def held_out_by_probe(self) -> list[HeldOut]:
         """Of each fold what the linear probe of its kept images predicts for those held out.

@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import disk_usage
+from shutil import disk_usage, move
 
 import numpy as np
 from numpy.lib.format import open_memmap
 
 from pipeline.common.errors import UserError
+from pipeline.common.files import write_aside
 
 STEP = 8  # pixels, between sizes that are proposed
 COPIED_ROWS = 16
@@ -100,6 +101,20 @@ def copy_rows(source: Path, rows: np.ndarray, destination: Path) -> None:
         some = slice(first, first + COPIED_ROWS)
         # Opened anew: the touched pages of a map count as the process's memory.
         np.load(destination, mmap_mode="r+")[some] = np.load(source, mmap_mode="r")[rows[some]]
+
+
+def move_rows(squares: Path, rows: np.ndarray, destination: Path) -> None:
+    """Give some rows of a .npy file, or all of it, another name, which may be on another disk.
+
+    Raises:
+        UserError: there is no room.
+    """
+    with writing(destination), write_aside(destination) as aside:
+        if len(rows) == len(np.load(squares, mmap_mode="r")):
+            move(squares, aside)
+        else:
+            copy_rows(squares, rows, aside)
+    squares.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ a mark for each row, the state of the image's file; what else decides the pixels
 import functools
 import logging
 import pickle
-import shutil
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
@@ -20,13 +19,14 @@ import PIL
 from filelock import AcquireReturnProxy, FileLock, Timeout
 from numpy.lib.format import open_memmap
 
+from pipeline.common.damage import reading_work
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_aside
 from pipeline.common.interpolation import Interpolation
 from pipeline.common.resume import resume_key
 from pipeline.datasets.listing import Read, name_some
 from pipeline.datasets.store.decode import large_images_allowed, reason, to_square
-from pipeline.datasets.store.disk_space import check_room, copy_rows, lay_out, writing
+from pipeline.datasets.store.disk_space import check_room, lay_out, move_rows, writing
 from pipeline.datasets.store.pool import Chunk, Tried, store_in_pool
 
 CHUNK_IMAGES = 16
@@ -84,7 +84,8 @@ def store_images(
         if bad and (on_bad_image == "stop" or len(bad) == len(paths)):
             raise _unreadable(bad, paths, read)
         left_out = [row for row, _ in bad]
-        _move(squares, np.delete(np.arange(len(paths)), left_out), destination)
+        move_rows(squares, np.delete(np.arange(len(paths)), left_out), destination)
+        _marks(squares).unlink()
     return left_out
 
 
@@ -150,8 +151,11 @@ def _store_unfinished(
     on_progress: Callable[[int], None],
 ) -> list[tuple[int, str]]:
     """Store what is not stored yet; returns unreadable rows with the reason."""
-    marks = np.fromfile(_marks(squares), np.int64).reshape(-1, 2)
     states = [_file_state(Path(read.locate(path))) for path in paths]
+    with reading_work(_marks(squares)):
+        marks = np.fromfile(_marks(squares), np.int64).reshape(len(paths), 2)
+    with reading_work(squares):
+        open_memmap(squares, "r")
     done = (marks == states).all(axis=1)
     if finished := int(done.sum()):
         log.info("prepare-data: %d of %d images are finished", finished, len(paths))
@@ -205,14 +209,3 @@ def _unreadable(bad: Sequence[tuple[int, str]], paths: Sequence[str], read: Read
         f"{len(bad)} of {len(paths)} images cannot be read: {name_some(named)}; mend or "
         "delete them, or leave them out with prepare_data.on_bad_image: skip"
     )
-
-
-def _move(squares: Path, rows: np.ndarray, destination: Path) -> None:
-    """Give some rows their final name, which may be on another disk."""
-    with writing(destination), write_aside(destination) as aside:
-        if len(rows) == len(np.load(squares, mmap_mode="r")):
-            shutil.move(squares, aside)
-        else:
-            copy_rows(squares, rows, aside)
-    squares.unlink(missing_ok=True)
-    _marks(squares).unlink()

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline.datasets.inspection import find_repeats, kinds, look_at, look_at_all, summarize
+from pipeline.datasets.inspection import kinds, look_at, look_at_all, summarize
 from pipeline.datasets.readers.image_folder import list_image_folder
+from pipeline.datasets.repeats import find_repeats
 from pipeline.datasets.store.decode import to_square
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
-from pipeline.datasets.inspection import Repeats, Seen
+from pipeline.datasets.inspection import Seen
 from pipeline.datasets.proposal import (
     Machine,
     Model,
@@ -14,6 +14,7 @@ from pipeline.datasets.proposal import (
     training_images,
     warnings,
 )
+from pipeline.datasets.repeats import Repeats
 from pipeline.params import Params
 
 LITE0 = Model("efficientnet-lite0", 224, 0.875, halves=True)
