@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.artifacts import Calibration, SplitLogits, Store
+from pipeline.common.errors import UserError
 from pipeline.common.project import project_root
 from pipeline.cotuning.calibration import reliability_curve
 from pipeline.cotuning.diagnostics import leep_conditional, leep_log_predictor
@@ -20,6 +21,11 @@ def run(params: Params) -> None:
     store = Store(project_root(), params.sample)
     section = params.calibrate
     splits = store.load_logits()
+    if section.method == "source-validation" and "source-validation" not in splits:
+        raise UserError(
+            "calibrate.method is source-validation, and no source images were prepared; "
+            "`dvc repro` prepares those of prepare_data.source_validation"
+        )
     classes = len(store.load_classes())
     folder = store.folder("calibrate")
     with stage_run(

@@ -32,6 +32,7 @@ def run(params: Params, method: str) -> None:
     store.require_test_images()
     prepared = store.load_prepared()
     source = load_source_model(**params.source_model.model_dump())
+    prepared.require_size(source.input_size)
     classes, categories = len(prepared.classes), len(source.categories)
     model = new_model(source, classes, params.sample_seed)
     store.load_model(method, model, f"{classes} classes on {params.source_model.name}")

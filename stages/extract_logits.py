@@ -42,6 +42,7 @@ def run_in(processes: Processes, params: Params) -> None:
     compute = resolve_compute(device, params.compute.precision)
     samples = [store.load_prepared() for store in stores]
     source = load_source_model(**params.source_model.model_dump())
+    samples[0].require_size(source.input_size)
     source_labels = np.array(match_categories(samples[0].source_folders, source.categories))
     network = source.network().to(compute.device)
     images = images_of(samples)

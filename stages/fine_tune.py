@@ -81,6 +81,7 @@ def prepare(
     compute = resolve_compute(device, params.compute.precision, params.compute.compile)
     prepared = store.load_prepared()
     source = load_source_model(**params.source_model.model_dump())
+    prepared.require_size(source.input_size)
     categories = len(source.categories)
     taught, splits = store.load_relationship(categories), store.load_logits(prepared, categories)
     labels = SourceLabels(taught.matrix.to(compute.device), splits, taught.temperature)

@@ -84,14 +84,14 @@ def headline(results: Results) -> dict[str, float]:
 def copy_pictures(store: Store, params: Params, folder: Path) -> set[str]:
     """Bring the other stages' pictures here; the names of all that the report may show."""
     sources = {
-        "reliability.png": store.require("calibrate", "reliability.png"),
-        "relationship.png": store.require("fit-relationship", "relationship.png"),
+        "reliability.png": store.require_picture("calibrate", "reliability.png"),
+        "relationship.png": store.require_picture("fit-relationship", "relationship.png"),
     }
     for method in params.fine_tune.methods:
-        picture = store.require("evaluate", method, "confusion_matrix.png")
+        picture = store.require_picture("evaluate", method, "confusion_matrix.png")
         sources[f"confusion-matrix-{method}.png"] = picture
     if store.load_best().trials:
-        sources["trials.png"] = store.require("tune", "trials.png")
+        sources["trials.png"] = store.require_picture("tune", "trials.png")
     for name, source in sources.items():
         with write_aside(folder / name) as aside:
             shutil.copyfile(source, aside)

@@ -176,6 +176,7 @@ def _trainer(params: Params, folds: Path) -> FoldTrainer:
     store = Store(project_root(), params.sample)
     prepared = store.load_prepared()
     source = load_source_model(**params.source_model.model_dump())
+    prepared.require_size(source.input_size)
     return FoldTrainer(
         params,
         prepared,

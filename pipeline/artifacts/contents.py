@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass as checked
 from pydantic_core import from_json
 from typing_extensions import TypedDict
 
+from pipeline.common.errors import UserError
 from pipeline.search.choice import Gain, Recommendation
 
 if TYPE_CHECKING:
@@ -54,6 +55,14 @@ class Prepared:
         part = self.samples(name)
         rows, labels = (part[name].to_numpy(np.int64, copy=True) for name in ("row", "label"))
         return ImageSet(self.images, rows, labels)
+
+    def require_size(self, input_size: int) -> None:
+        """UserError where crops of so many pixels cannot be cut from the stored images."""
+        if (stored := self.images.shape[1]) < input_size:
+            raise UserError(
+                f"source_model.input_size is {input_size} px, and the stored images have {stored} "
+                "px: they were prepared with other params; `dvc repro` prepares them anew"
+            )
 
 
 @dataclass(frozen=True)

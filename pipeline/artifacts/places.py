@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from PIL import Image
 
 from pipeline.artifacts import tables
 from pipeline.artifacts.contents import read_checked
@@ -81,3 +82,9 @@ class Places:
         """A table with the columns of one of pipeline.artifacts.tables."""
         with self.whole(*names) as path:
             return tables.read_table(path, columns)
+
+    def require_picture(self, *names: str) -> Path:
+        """Of a PNG, to be shown as it is."""
+        with self.whole(*names) as path, Image.open(path, formats=["PNG"]) as picture:
+            picture.verify()
+        return path

@@ -124,6 +124,7 @@ def pool_files(store: Store) -> list[Path]:
 def load_pool(store: Store, params: Params) -> Pool:
     prepared = store.load_prepared()
     source = load_source_model(**params.source_model.model_dump())
+    prepared.require_size(source.input_size)
     splits = store.load_logits(prepared, len(source.categories))
     logits = rows_to_logits(splits, len(prepared.images))
     path = params.fine_tune_cells.true_relationship

@@ -8,7 +8,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from pipeline.common.errors import UserError
+from pipeline.common.errors import UserError, one_line
 
 LEAST_LETTERS = 4  # of the beginning of a run's id
 PREDICTIONS = "predictions.csv"
@@ -51,7 +51,13 @@ def predictions_of(client: MlflowClient, run: Run, folder: Path) -> pd.DataFrame
     if PREDICTIONS not in {found.path for found in client.list_artifacts(run.info.run_id)}:
         return None
     path = client.download_artifacts(run.info.run_id, PREDICTIONS, str(folder))
-    return pd.read_csv(path)
+    try:
+        return pd.read_csv(path)
+    except ValueError as error:
+        raise UserError(
+            f"{PREDICTIONS} of run {run.info.run_id} is damaged: {one_line(error)}; compare a run "
+            "that evaluate made anew"
+        ) from None
 
 
 def _side_by_side(
