@@ -9,7 +9,13 @@ from typing import Any, BinaryIO
 from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend
 
+from pipeline.common.errors import one_line
+
 BLOCK = 65_536  # bytes
+
+
+class JournalError(StorageInternalError):
+    """What it says holds no secret, unlike what drivers of databases say."""
 
 
 class Journal(JournalFileBackend):
@@ -19,11 +25,17 @@ class Journal(JournalFileBackend):
     Optuna appends to it, and the journal can be read no more; here the next to write takes it away.
     """
 
+    def require_whole_end(self) -> None:
+        """ValueError where the last line is no JSON, although it has an end: Optuna reads on."""
+        content = Path(self._file_path).read_bytes()
+        if content.endswith(b"\n"):
+            json.loads(content.splitlines()[-1])
+
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
         try:
             yield from super().read_logs(log_number_from)
         except (OSError, ValueError) as error:
-            raise StorageInternalError("the journal cannot be read") from error
+            raise JournalError(f"the journal cannot be read: {_reason(error)}") from None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
@@ -39,7 +51,11 @@ class Journal(JournalFileBackend):
             finally:
                 self._lock.release()
         except (OSError, RuntimeError) as error:  # of the file, of its lock
-            raise StorageInternalError("the journal cannot be written") from error
+            raise JournalError(f"the journal cannot be written: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or one_line(error)
 
 
 def _end_of_last_line(file: BinaryIO) -> int:

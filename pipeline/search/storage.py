@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from pipeline.common.errors import UserError
-from pipeline.search.journal import Journal
+from pipeline.search.journal import Journal, JournalError
 
 EXAMPLE = "postgresql://user:password@host/database"
 PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # by the module they bring
@@ -70,11 +70,8 @@ def losses_explained(command: str) -> Iterator[None]:
 
 
 def _cause(error: Exception) -> str:
-    """Of a journal the reason that the system gives; drivers of databases may quote passwords."""
-    cause = error.__cause__
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    return type(error).__name__
+    """In a few words, and no secret among them."""
+    return str(error) if isinstance(error, JournalError) else type(error).__name__
 
 
 def _open_journal(path: Path) -> BaseStorage:
@@ -87,6 +84,7 @@ def _open_journal(path: Path) -> BaseStorage:
         backend = Journal(str(path), lock_obj=JournalFileOpenLock(str(path)))
         # What opens for reading may still refuse to be written, hours later.
         with path.open("ab"):
+            backend.require_whole_end()
             return JournalStorage(backend)
     except OSError as error:
         raise UserError(

@@ -1,0 +1,126 @@
+"""Every row of bad_inputs.yaml ends in one line and exit code 1, and leaves nothing half-made."""
+
+import functools
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from damages import OF_A_FILE, damage, restored
+from prepared_project import cot, write_prepared
+from ruamel.yaml import YAML
+
+from pipeline.deployment import target_model
+from pipeline.sources.models import load_source_model
+from stages import evaluate, fine_tune, tune
+
+TABLE = Path(__file__).with_name("bad_inputs.yaml")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A bad input.
+
+    Attributes:
+        run: the command, without `cot`.
+        says: a part of the line that it ends with.
+        files: by path, what was done to it, in words of damages.py.
+        again: the DVC stage that the line names to make the file again; "" for none.
+        set, env: overrides of params, and variables of the environment.
+        exit: code; that of a command line that is not understood is 2.
+    """
+
+    run: str
+    says: str
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    again: str = ""
+    set: str = ""
+    env: dict[str, str] = field(default_factory=dict)
+    exit: int = 1
+
+
+def rows() -> list[Row]:
+    """Groups of rows share what they have in common; words about `file` stand in the row."""
+    found = []
+    for group in YAML(typ="safe").load(TABLE.read_text()):
+        for given in group.pop("rows"):
+            row = group | given
+            how = {word: row.pop(word) for word in list(row) if word in OF_A_FILE}
+            file = row.pop("file", None)
+            files = ({file: how} if file else {}) | row.pop("files", {})
+            found.append(Row(**row, files=files))
+    return found
+
+
+ROWS = rows()
+
+
+def test_the_table_has_its_two_hundred_rows() -> None:
+    assert len(ROWS) >= 200
+    assert len({str(row) for row in ROWS}) == len(ROWS)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Path]:
+    place = tmp_path_factory.mktemp("bad-inputs")
+    root = place / "project"
+    (place / ".dvc").mkdir()
+    root.mkdir()
+    shutil.copy(empty_database, root.parent / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "COT_STORAGE", "WORLD_SIZE"):
+            patch.delenv(name, raising=False)
+        for name in ("http_proxy", "https_proxy"):
+            patch.setenv(name, "http://127.0.0.1:9")
+        write_prepared(root)
+        # Read from its file once, not once a row.
+        once = functools.cache(load_source_model)
+        for stage in (fine_tune, evaluate, tune, target_model):
+            patch.setattr(stage, "load_source_model", once)
+        yield root
+
+
+def files_below(root: Path) -> dict[str, tuple[int, int]]:
+    """State of each file that a stage must not touch when it refuses."""
+    found = {}
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = Path(folder) / name
+            if name != "run.json" and not {"report", ".work"} & set(path.parts):
+                state = path.lstat()
+                found[str(path)] = state.st_size, state.st_mtime_ns
+    return found
+
+
+def name_of(row: Row) -> str:
+    what = "; ".join(f"{file} {how}" for file, how in row.files.items())
+    return " ".join(filter(None, (row.run, row.set, what)))[:120]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=name_of)
+def test_a_bad_input_is_one_line(row: Row, prepared: Path, monkeypatch: Any) -> None:
+    for name, value in row.env.items():
+        monkeypatch.setenv(name, value)
+    with restored(prepared, list(row.files)):
+        for file, how in row.files.items():
+            damage(prepared / file, how)
+        before = files_below(prepared)
+        overrides = ["--set", row.set] if row.set else []
+        result = cot(*row.run.split(), *overrides)
+        after = files_below(prepared)
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == row.exit, result.output
+    if row.exit == 1:
+        lines = result.stderr.strip().splitlines()
+        assert len(lines) == 1, result.stderr
+        assert lines[0].startswith("Error: ")
+        assert len(lines[0]) < 700
+    assert row.says in result.stderr
+    if row.again:
+        assert next(iter(row.files)) in result.stderr
+        assert f"`dvc repro --force --single-item {row.again}`" in result.stderr
+    assert after == before
