@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from pipeline.checks.finding import Finding
-from pipeline.common.errors import UserError
+from pipeline.common.errors import UserError, without_password
 from pipeline.common.processes import is_alive
 from pipeline.common.project import definition, tracking_root
 from pipeline.datasets.listing import name_some
@@ -21,7 +21,6 @@ from pipeline.subproject import CODE, stages_of
 # As write_aside names what is in the making.
 IN_THE_MAKING = re.compile(r"^\.[a-z0-9_]{8}(\.\w+)?$")
 BUSY = re.compile("acquire lock|being blocked by")
-PASSWORD = re.compile(r"(?<=://)[^/@]*@")
 GONE = ("deleted", "not in cache")
 DEAD = """select host.run_uuid, host.value, pid.value from tags host
     join tags pid on pid.run_uuid = host.run_uuid and pid.key = 'pid'
@@ -104,16 +103,11 @@ def tracking(root: Path) -> Finding:
             MlflowClient(uri).search_experiments(max_results=1)
     except Exception as error:  # whatever a driver raises
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        shown, reason = without_password(uri), without_password(reason)
         raise UserError(
-            f"MLFLOW_TRACKING_URI {_shown(uri)} cannot be used: {_shown(reason)}; start that "
-            "server, or unset it"
+            f"MLFLOW_TRACKING_URI {shown} cannot be used: {reason}; start that server, or unset it"
         ) from None
-    return Finding("tracking", f"{_shown(uri)} answers")
-
-
-def _shown(text: str) -> str:
-    """Without what a URL has before its host: a password may be in it."""
-    return PASSWORD.sub("", text)
+    return Finding("tracking", f"{without_password(uri)} answers")
 
 
 def _database(path: Path) -> Finding:

@@ -1,8 +1,11 @@
 """The one exception that is meant for the person at the keyboard, and what its messages say."""
 
 import difflib
+import re
 from collections.abc import Sequence
 
+OPTION = re.compile(r"(?<=pass=|word=)[^&\s]*", re.IGNORECASE)
+CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
 LONGEST = 200  # letters, of what is quoted in a message
 
 
@@ -18,6 +21,16 @@ def one_line(error: Exception) -> str:
 def shortened(text: str) -> str:
     """The beginning of what may be long, for a message."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def without_password(text: str) -> str:
+    """A text in which URLs lack what stands before their host, and values of their options that
+    are called passwords.
+
+    >>> without_password("postgresql://me:secret@host/name?sslpassword=secret&x=1 is away")
+    'postgresql://host/name?sslpassword=***&x=1 is away'
+    """
+    return CREDENTIALS.sub("", OPTION.sub("***", text))
 
 
 def nearest(name: str, names: Sequence[str]) -> str:

@@ -51,6 +51,15 @@ class ImageFolderReader:
         return str(self.root / path)
 
 
+def leads_out(path: str) -> bool:
+    """Whether a path that a list names, to be taken below a folder, leaves that folder.
+
+    >>> [leads_out(path) for path in ("a/b.jpg", "../b.jpg", "/b.jpg", "a/../../b.jpg")]
+    [False, True, True, True]
+    """
+    return path.startswith(("/", "\\")) or ".." in path.replace("\\", "/").split("/")
+
+
 def is_image_name(name: str) -> bool:
     """Whether a file of this name is taken for an image: by its suffix, unless it is hidden."""
     return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES

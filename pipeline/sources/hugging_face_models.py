@@ -55,9 +55,9 @@ def load(name: str, weights: str, input_size: int | None) -> SourceModel:
     transformers = _transformers()
     try:
         model, found = transformers.AutoModelForImageClassification.from_pretrained(
-            name, output_loading_info=True
+            name, output_loading_info=True, trust_remote_code=False
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # the hub's own, or of a damaged file of any kind
         raise _not_loaded(name, error) from None
     if missing := sorted(found["missing_keys"]):
         reason = f"brings no weights of {missing[0]}: it was trained without this classifier"
@@ -80,17 +80,18 @@ def published_input(name: str, weights: str) -> PublishedInput:
     Raises:
         UserError: there is no such model, or transformers is not installed.
     """
+    transformers = _transformers()
     try:
-        processor = _transformers().AutoImageProcessor.from_pretrained(name)
-    except (OSError, ValueError) as error:
+        processor = transformers.AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
+        resized = _side(processor.size)
+        cropped = getattr(processor, "do_center_crop", False)
+        size = _side(processor.crop_size) if cropped else resized
+        fraction = getattr(processor, "crop_pct", None) or (size / resized if cropped else 1.0)
+        published = getattr(processor, "resample", None) or Image.Resampling.BILINEAR
+        interpolation = nearest_interpolation(Image.Resampling(published).name)
+        return PublishedInput(size, fraction, *_normalisation(processor), interpolation)
+    except Exception as error:  # as above
         raise _not_loaded(name, error) from None
-    resized = _side(processor.size)
-    cropped = getattr(processor, "do_center_crop", False)
-    size = _side(processor.crop_size) if cropped else resized
-    fraction = getattr(processor, "crop_pct", None) or (size / resized if cropped else 1.0)
-    resample = Image.Resampling(getattr(processor, "resample", None) or Image.Resampling.BILINEAR)
-    interpolation = nearest_interpolation(resample.name)
-    return PublishedInput(size, fraction, *_normalisation(processor), interpolation)
 
 
 def _normalisation(processor: Any) -> tuple[Any, Any]:

@@ -150,15 +150,20 @@ def _config(name: str, weights: str) -> dict[str, Any]:
             f"source_model.weights: got {weights!r}; timm:{name} takes `published`, a local state "
             "dict (.safetensors, .pt, .pth), or a folder with config.json and model.safetensors"
         )
-    own = json.loads(file.read_text())
-    architecture = own.get("architecture", "")
+    try:
+        own = json.loads(file.read_text(encoding="utf-8"))
+        architecture, own_config = own.get("architecture", ""), dict(own.get("pretrained_cfg", {}))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{file} is damaged ({one_line(error)}); expected what timm writes beside its weights"
+        ) from None
     if architecture != name.split(".")[0]:
         raise UserError(
             f"{file} is of {architecture or 'no architecture of timm'}; set source_model.name to "
             f"timm:{architecture or '<name>'}"
         )
     labels = {key: own[key] for key in ("num_classes", "label_names") if key in own}
-    return config | own.get("pretrained_cfg", {}) | labels
+    return config | own_config | labels
 
 
 def _state(weights: str) -> dict[str, Tensor] | None:

@@ -14,6 +14,7 @@ from mlflow.entities import Metric, RunTag
 from mlflow.exceptions import MlflowException
 
 from pipeline.common.damage import FILES, RUN, require_unchanged
+from pipeline.common.errors import one_line, without_password
 from pipeline.common.files import content_hash, write_aside
 from pipeline.common.processes import process_tags
 from pipeline.tracking.assets import log_datasets, log_model, log_model_input
@@ -122,7 +123,7 @@ class StageRun:
             call(*arguments, **options)
         except (MlflowException, OSError) as error:
             if not self._failed:
-                reason = str(error).splitlines()[0][:160]
+                reason = without_password(one_line(error))[:160]
                 log.warning("MLflow run %s cannot be written: %s", self.run_id, reason)
             self._failed = True
             return False
@@ -197,7 +198,7 @@ def _pipeline(
     try:
         return pipeline_run(client, experiment, root, state)
     except (MlflowException, OSError) as error:
-        reason = str(error).splitlines()[0][:160]
+        reason = without_password(one_line(error))[:160]
         log.warning("the MLflow run of the pipeline cannot be written: %s", reason)
         return None
 

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Param
 from mlflow.exceptions import MlflowException
 
-from pipeline.common.errors import UserError
+from pipeline.common.errors import UserError, one_line, without_password
 from pipeline.common.processes import is_alive
 from pipeline.common.project import main_root, tracking_root
 
@@ -42,10 +42,11 @@ def connect(root: Path) -> tuple[MlflowClient, str]:
             client = MlflowClient(f"sqlite:///{database}?timeout={LOCK_PATIENCE}")
             return _open(client, name, (place / "mlruns").as_uri())
     except (MlflowException, OSError, sqlite3.Error) as error:
-        reason = str(error).splitlines()[0][:160]
+        reason = without_password(one_line(error))[:160]
+        shown = without_password(uri or str(database))
         raise UserError(
-            f"MLflow at {uri or database} cannot be used: {reason}; close the program that "
-            "locks it, or set MLFLOW_TRACKING_URI"
+            f"MLflow at {shown} cannot be used: {reason}; close the program that locks it, or set "
+            "MLFLOW_TRACKING_URI"
         ) from None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.common.errors import UserError, one_line
-from pipeline.datasets.listing import Listing, Read, name_some
+from pipeline.datasets.listing import Listing, Read, leads_out, name_some
 
 ADVICE = "unpack the whole archive again"
 COUNT_ADVICE = (
@@ -160,7 +160,13 @@ def check_balance(path: Path, class_names: Sequence[str], classes: Sequence[str]
 
 
 def check_images_exist(root: Path, paths: Sequence[str], listed_in: str) -> None:
-    """Refuse, with a UserError, a list of images that are not all there, or are empty files."""
+    """Refuse, with a UserError, a list of images that are not all there, or are empty files, or lie
+    outside of root, where nobody expects that they are read.
+    """
+    if outside := [path for path in paths if leads_out(path)]:
+        raise UserError(
+            f"{listed_in} names files outside of {root}: {name_some(outside)}; {ADVICE}"
+        )
     absent = [path for path in paths if not _has_content(root / path)]
     if absent:
         raise UserError(

@@ -7,7 +7,7 @@ import pandas as pd
 from PIL import Image
 
 from pipeline.common.errors import UserError
-from pipeline.datasets.listing import ImageFolderReader, Listing, Read, name_some
+from pipeline.datasets.listing import ImageFolderReader, Listing, Read, leads_out, name_some
 from pipeline.datasets.readers.image_folder import list_image_folder
 
 SPLIT = "source-validation"
@@ -120,6 +120,11 @@ def _check_listed(samples: pd.DataFrame, root: Path, labels_file: Path) -> None:
         raise UserError(
             f"{labels_file}, line {first['line']}: {first['path']} is listed before; "
             "leave one of the lines"
+        )
+    if outside := [path for path in samples["path"] if leads_out(path)]:
+        raise UserError(
+            f"{labels_file} names files outside of {root}: {name_some(outside, limit=3)}; put the "
+            "images there"
         )
     absent = [path for path in samples["path"] if not (root / path).is_file()]
     if absent:

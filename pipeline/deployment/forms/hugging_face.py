@@ -63,8 +63,10 @@ def load(folder: Path) -> Answer:
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    network = transformers.AutoModelForImageClassification.from_pretrained(folder).eval()
-    processor = transformers.AutoImageProcessor.from_pretrained(folder)
+    network = transformers.AutoModelForImageClassification.from_pretrained(
+        folder, trust_remote_code=False
+    ).eval()
+    processor = transformers.AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
 
     @torch.inference_mode()
     def answer(squares: np.ndarray) -> np.ndarray:
