@@ -81,9 +81,10 @@ def look_for_repeats(drawn: Sequence[pd.DataFrame], listing: Listing, section: P
     Raises:
         UserError: there are some, and prepare_data.on_duplicate is stop.
     """
-    for harm in repeats_of_samples(drawn, listing.classes, listing.read).harmful:
-        if section.on_duplicate == "stop":
-            raise UserError(f"{harm}; or set prepare_data.on_duplicate: warn")
+    harms = repeats_of_samples(drawn, listing.classes, listing.read).harmful
+    if harms and section.on_duplicate == "stop":
+        raise UserError(f"{'; '.join(harms)}; or set prepare_data.on_duplicate: warn")
+    for harm in harms:
         log.warning("%s", harm)
 
 
