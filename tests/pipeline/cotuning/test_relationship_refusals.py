@@ -70,7 +70,7 @@ def test_other_source_categories_in_the_validation_split_are_refused_without_ann
 ):
     splits = make_splits(0)
     narrow = splits._replace(validation_logits=splits.validation_logits[:, :11])
-    with pytest.raises(RuntimeError, match="Sizes of tensors must match"):
+    with pytest.raises(RuntimeError, match="must match the existing size"):
         fit_relationship(*narrow)
 
 
