@@ -40,6 +40,17 @@ def run_stage(
     guard(call)
 
 
+def explained(error: Exception) -> str:
+    """What a line says of an error that the user can mend: of a disk that is full, a file that may
+    not be read, a folder that is gone.
+    """
+    if not isinstance(error, OSError):
+        return str(error)
+    place = f"{error.filename} cannot be used" if error.filename else "the system refused"
+    reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    return f"{place} ({reason}); make room or access, then run it again to go on"
+
+
 def guard(call: Callable[[], None]) -> None:
     """Turn errors meant for the user into one line, and signals into an orderly end."""
     from pipeline.common.errors import UserError
@@ -60,9 +71,11 @@ def guard(call: Callable[[], None]) -> None:
     show_messages()
     try:
         call()
-    except UserError as error:
+    except BrokenPipeError:  # of `cot predict | head`, which Typer ends quietly
+        raise
+    except (UserError, OSError) as error:
         if tells_why():
-            typer.secho(f"Error: {error}", err=True, fg=typer.colors.RED)
+            typer.secho(f"Error: {explained(error)}", err=True, fg=typer.colors.RED)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         if tells_why():

@@ -3,6 +3,8 @@
 import functools
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,3 +126,57 @@ def test_a_bad_input_is_one_line(row: Row, prepared: Path, monkeypatch: Any) -> 
         assert next(iter(row.files)) in result.stderr
         assert f"`dvc repro --force --single-item {row.again}`" in result.stderr
     assert after == before
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 64 KB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place]).returncode:
+        pytest.skip("only root mounts")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_full_disk_is_one_line(prepared: Path, small_disk: Path) -> None:
+    (small_disk / "filled").write_bytes(bytes(60_000))
+    with restored(prepared, ["data/calibrate/seed-0"]):
+        damage(prepared / "data/calibrate/seed-0", {"gone": True, "link": str(small_disk)})
+        result = cot("stage", "calibrate")
+        left = sorted(path.name for path in small_disk.iterdir())
+    assert result.exit_code == 1
+    assert "No space left on device" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not [name for name in left if name.startswith(".")]
+    assert "reliability.png" not in left
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    "row",
+    [
+        Row(
+            "stage fit-relationship",
+            "calibration.json is damaged",
+            {"data/calibrate/seed-0/calibration.json": {"cut": 0.5}},
+        ),
+        Row("stage calibrate", "finite number", set="fine_tune.learning_rate=.inf"),
+    ],
+    ids=name_of,
+)
+def test_a_process_of_its_own_says_the_same(row: Row, prepared: Path) -> None:
+    command = [sys.executable, "-c", "from stages.entry import main; main()", *row.run.split()]
+    with restored(prepared, list(row.files)):
+        for file, how in row.files.items():
+            damage(prepared / file, how)
+        found = subprocess.run(
+            [*command, *(["--set", row.set] if row.set else [])],
+            env=os.environ | {"PYTHONPATH": str(TABLE.parents[1])},
+            capture_output=True,
+            text=True,
+        )
+    assert found.returncode == 1
+    assert found.stdout == ""
+    assert len(found.stderr.splitlines()) == 1
+    assert row.says in found.stderr

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from pipeline.params.base import Count, NonNegative, Positive, Section, refuse_repeated
+from pipeline.params.base import Count, NonNegative, Positive, Section, Seed, refuse_repeated
 from pipeline.params.methods import BASELINE, CO_TUNING, MethodName, Peers
 from pipeline.params.sections import Selection
 
@@ -125,9 +125,7 @@ class FineTuneCells(Section):
     rates: tuple[Rate, ...] = Field(
         default=(Rate(images_per_class=20, steps=120),), strict=False, min_length=1
     )
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        default=(0, 1, 2), strict=False, min_length=1
-    )
+    seeds: tuple[Seed, ...] = Field(default=(0, 1, 2), strict=False, min_length=1)
     methods: tuple[MethodName, ...] = Field(
         default=(BASELINE, CO_TUNING), strict=False, min_length=1
     )

@@ -3,15 +3,15 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 
 from pipeline.common.errors import UserError, nearest, one_line, shortened
 from pipeline.common.files import write_aside
-from pipeline.params.base import Section
+from pipeline.params.base import Section, Seed
 from pipeline.params.claims_sections import (
     FineTuneCells,
     GainAgainstKnowledge,
@@ -36,7 +36,7 @@ from pipeline.params.sections import (
 class Params(Section):
     """The whole of params.yaml."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    seed: Seed = 0
     compute: Compute = Compute()
     source_model: SourceModel = SourceModel()
     prepare_data: PrepareData = PrepareData()

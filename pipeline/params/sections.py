@@ -5,15 +5,19 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.params.base import (
+    MOST,
     Count,
     Fraction,
     NonNegative,
     Positive,
     Section,
+    Seed,
+    SeveralCount,
     refuse_repeated,
 )
 from pipeline.params.methods import BASELINE, CO_TUNING, MethodName, Peers
 
+Resamples = Annotated[int, Field(ge=100, le=MOST)]
 Selection = Literal["validation-accuracy", "cross-validated-likelihood"]
 
 
@@ -54,7 +58,7 @@ class Calibrate(Section):
     """`temperature` is read by method `fixed` alone."""
 
     method: Literal["target-likelihood", "source-validation", "fixed"] = "target-likelihood"
-    temperature: Positive = 1.0
+    temperature: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
 
 
 class Training(Section):
@@ -70,7 +74,7 @@ class Training(Section):
     epochs: Count | None = 90
     iterations: Count | None = None
     iterations_per_epoch: Count | None = None
-    batch_size: Annotated[int, Field(ge=2)] = 24
+    batch_size: SeveralCount = 24
     smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.08
     kept_epoch: Literal["best", "last"] = "best"
     learning_rate: Positive = 0.003
@@ -113,7 +117,7 @@ class Tune(Section):
     """
 
     trials: Annotated[int, Field(ge=0)] = 0
-    folds: Annotated[int, Field(ge=2)] = 5
+    folds: SeveralCount = 5
     repeats: Count = 1
     source_weight: Positive = 2.3
     temperature_factor: Positive = 1.0
@@ -161,7 +165,7 @@ class FitRelationship(Section):
 class FineTune(Training):
     """`seeds` are added to the seed of params.yaml: each is a sample with a training of its own."""
 
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), strict=False, min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0,), strict=False, min_length=1)
     methods: tuple[MethodName, ...] = Field(
         default=(BASELINE, CO_TUNING), strict=False, min_length=1
     )
@@ -179,8 +183,8 @@ class Evaluate(Section):
 
     batch_size: Count = 256
     crops: Literal[1, 10] = 1
-    bootstrap_resamples: Annotated[int, Field(ge=100)] = 1000
+    bootstrap_resamples: Resamples = 1000
 
 
 class Report(Section):
-    bootstrap_resamples: Annotated[int, Field(ge=100)] = 10_000
+    bootstrap_resamples: Resamples = 10_000

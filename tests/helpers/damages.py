@@ -149,7 +149,7 @@ def body(path: Path, name: str) -> None:
 
 
 def gone(path: Path, how: Any) -> None:
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def folder(path: Path, how: Any) -> None:
