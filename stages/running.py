@@ -45,7 +45,7 @@ def explained(error: Exception) -> str:
     not be read, a folder that is gone.
     """
     if not isinstance(error, OSError):
-        return str(error)
+        return str(error).replace("\n", " ")  # a file may be called so
     place = f"{error.filename} cannot be used" if error.filename else "the system refused"
     reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
     return f"{place} ({reason}); make room or access, then run it again to go on"

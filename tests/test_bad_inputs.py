@@ -180,3 +180,12 @@ def test_a_process_of_its_own_says_the_same(row: Row, prepared: Path) -> None:
     assert found.stdout == ""
     assert len(found.stderr.splitlines()) == 1
     assert row.says in found.stderr
+
+
+def test_a_pipe_among_images_is_not_waited_for(prepared: Path) -> None:
+    with restored(prepared, ["photos/brick/a\npipe.png"]):
+        os.mkfifo(prepared / "photos/brick/a\npipe.png")
+        result = cot("stage", "prepare-data")
+    assert result.exit_code == 1
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "a pipe.png (no regular file)" in result.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from pipeline.datasets.listing import IMAGE_FORMATS, Listing
+from pipeline.datasets.listing import IMAGE_FORMATS, Listing, require_regular
 from pipeline.datasets.store.decode import large_images_allowed, reason, to_square
 
 THREADS = 8  # reading waits for the disk, and hashing and decoding let other threads run
@@ -66,8 +66,9 @@ def look_at_all(listing: Listing, on_progress: Callable[[int], None]) -> pd.Data
 def look_at(path: Path) -> Look:
     """What one file is; whatever is wrong with it is its `trouble`."""
     try:
+        require_regular(path)
         content = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return Look(trouble=reason(error))
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
     try:

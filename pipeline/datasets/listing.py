@@ -1,5 +1,6 @@
 """What every source is read as: all its samples with their classes, and how to open one."""
 
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,10 +46,21 @@ class ImageFolderReader:
     root: Path
 
     def __call__(self, path: str) -> Image.Image:
+        require_regular(self.root / path)
         return Image.open(self.root / path, formats=IMAGE_FORMATS)
 
     def locate(self, path: str) -> str:
         return str(self.root / path)
+
+
+def require_regular(path: Path) -> None:
+    """Refuse, with a ValueError, a pipe or a device, which may be waited for without end.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("no regular file")
 
 
 def leads_out(path: str) -> bool:

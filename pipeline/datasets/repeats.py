@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.common.files import content_hash
-from pipeline.datasets.listing import Read, name_some
+from pipeline.datasets.listing import Read, name_some, require_regular
 
 THREADS = 8  # reading waits for the disk, and hashing lets other threads run
 NAMED = 3
@@ -103,13 +103,19 @@ def contents(files: Sequence[Path]) -> list[str]:
 
 def named(groups: Sequence[Sequence[str]]) -> str:
     """The first few groups of equal files, for a message."""
-    return name_some([" = ".join(group) for group in groups], NAMED)
+
+    def equal(group: Sequence[str]) -> str:
+        further = f" = {len(group) - NAMED} more" if len(group) > NAMED else ""
+        return " = ".join(group[:NAMED]) + further
+
+    return name_some([equal(group) for group in groups], NAMED)
 
 
 def _size(file: Path) -> int:
     try:
+        require_regular(file)
         return file.stat().st_size
-    except OSError:  # <file>#<index> is none
+    except (OSError, ValueError):  # <file>#<index> is none
         return -1
 
 
