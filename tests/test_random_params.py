@@ -12,9 +12,16 @@ from prepared_project import cot, write_prepared
 
 from pipeline import params
 from pipeline.common.errors import UserError
-from pipeline.params.loading import Params, _names
 
-NAMES = _names(Params)
+
+def names(value: Any, prefix: str = "") -> list[str]:
+    """Of every section and every value, dotted."""
+    inner = value.items() if isinstance(value, dict) else ()
+    found = [name for key, one in inner for name in names(one, f"{prefix}{key}.")]
+    return [prefix.rstrip("."), *found] if prefix else found
+
+
+NAMES = names(params.Params().model_dump())
 SLIPS = [
     *(".inf", "1e400", "0x10", "~", "yes", "2001-13-45", "{[1]: 2}", "<<", "&a [*a]", "!!set {a}"),
     *("!!binary aGk=", "!!python/object:os.system", "!!float x", '"\\x00"', "? a", "9" * 5000),
