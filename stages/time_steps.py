@@ -87,7 +87,7 @@ def new_calls(
         objective.begin_training(model)
         loop = Loop(model, objective, data, training, compute)
         steps[method] = functools.partial(loop.step, batch)
-        passes[method] = functools.partial(infer, model.deploy(), batch.images, compute)
+        passes[method] = functools.partial(infer, model.deploy(), batch.inputs, compute)
     return steps, passes
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,16 +17,21 @@ class Batch(NamedTuple):
     """What an objective is computed on.
 
     Attributes:
-        images: network input, [batch, channel, height, width].
+        inputs: of the network, [batch, channel, height, width] where it is one of images.
         labels: target classes, [batch].
         rows: which images they are, [batch]; needed where a part has labels for each image.
         second_images: other crops of the same images; needed where a part compares two views.
     """
 
-    images: Tensor
+    inputs: Any
     labels: Tensor
     rows: Tensor | None = None
     second_images: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """How many samples it is made of: images, or sentences of which each word has a label."""
+        return len(self.labels if self.rows is None else self.rows)
 
 
 # A batch and what the model made of it to named terms of the loss.
@@ -86,7 +91,7 @@ class Objective(nn.Module):
 
     def forward(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Named terms of the loss of a CoTuningModel, to be summed."""
-        outputs: Outputs = model(batch.images, self.with_source)
+        outputs: Outputs = model(batch.inputs, self.with_source)
         logits = outputs.target_logits.float()
         target_loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.smoothing)
         terms = {"target_loss": target_loss}

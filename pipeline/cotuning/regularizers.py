@@ -89,7 +89,7 @@ def delta(model: CoTuningModel, strength: float, head_strength: float) -> Part:
 
     def terms(batch: Batch, outputs: Outputs) -> dict[str, Tensor]:
         with torch.no_grad():
-            start(batch.images)
+            start(batch.inputs)
         pairs = [maps[name] for name in names], [start_maps[name] for name in names]
         return {
             "feature_maps": strength * feature_map_distance(*pairs),

@@ -1,6 +1,6 @@
 """The sections of params.yaml, frozen and typed, one a stage; but for that of prepare-data."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -61,27 +61,30 @@ class Calibrate(Section):
     temperature: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0
 
 
-class Training(Section):
-    """How a network is trained; sizes in images, rates per iteration.
+class Optimization(Section):
+    """How a network of any modality is trained; sizes in images or sentences, rates per iteration.
 
     It is so many `epochs` or so many `iterations` long; the other is None. `step_at` counts in
     the same unit. An epoch, at whose end the network is validated, is `iterations_per_epoch`
-    long, or one pass over the training images where that is None. `smallest_crop` is the share
-    of a training image's area that a random crop covers at least. `kept_epoch` says whose weights
-    are the result: those of the best validation accuracy, or the last.
+    long, or one pass over the training data where that is None. An iteration takes the mean
+    gradient of `accumulated_batches` batches. `kept_epoch` says whose weights are the result: those
+    of the best validation, or the last. `momentum` is of the optimizer sgd. `warmup` is the share
+    of the iterations in which the rate rises from 0.
     """
 
     epochs: Count | None = 90
     iterations: Count | None = None
     iterations_per_epoch: Count | None = None
     batch_size: SeveralCount = 24
-    smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.08
+    accumulated_batches: Count = 1
     kept_epoch: Literal["best", "last"] = "best"
     learning_rate: Positive = 0.003
     target_head_factor: Positive = 10.0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: NonNegative = 5e-4
-    schedule: Literal["cosine", "step"] = "cosine"
+    schedule: Literal["cosine", "linear", "step"] = "cosine"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
     step_at: tuple[Count, ...] = Field(default=(60,), strict=False)
     step_factor: Fraction = 0.1
     max_gradient_norm: Positive | None = None
@@ -92,7 +95,7 @@ class Training(Section):
         return f"{self.epochs} epochs" if self.epochs else f"{self.iterations} iterations"
 
     @model_validator(mode="after")
-    def _length_is_given_once(self) -> "Training":
+    def _length_is_given_once(self) -> Self:
         if (self.epochs is None) == (self.iterations is None):
             raise ValueError(
                 f"got epochs {self.epochs or 'null'} and iterations {self.iterations or 'null'}; "
@@ -105,6 +108,14 @@ class Training(Section):
                 "the length: lower it, or leave it out"
             )
         return self
+
+
+class Training(Optimization):
+    """Of a network of images. `smallest_crop` is the share of a training image's area that a random
+    crop covers at least.
+    """
+
+    smallest_crop: Annotated[float, Field(gt=0, le=1)] = 0.08
 
 
 class Tune(Section):

@@ -2,8 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,11 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import write_aside
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.cotuning.objectives import Batch, Objective
-from pipeline.datasets.batches import training_batches
-from pipeline.params.sections import Training
+from pipeline.params.sections import Optimization
 from pipeline.training.compute import Compute
-from pipeline.training.data import Data
+from pipeline.training.data import TrainingData
 from pipeline.training.distributed import ALONE, Processes
-from pipeline.training.inference import validate
-from pipeline.training.schedule import learning_rate_factor, training_length
+from pipeline.training.schedule import learning_rate_factor, new_optimizer, training_length
 from pipeline.training.whole_batch import over_processes
 
 EPOCHS_PER_SEED = 1_000_000
@@ -39,8 +37,9 @@ class FitResult:
 
     Attributes:
         history: one record an epoch: epoch (from 1), learning_rate, each term of the objective
-            (mean over the epoch, nats), validation_nll (nats), validation_accuracy in [0, 1].
-        kept_epoch: that of the highest validation_accuracy, ties to the lower nll, or the last.
+            (mean over the epoch, nats), validation_nll (nats), validation_accuracy in [0, 1], and
+            what else the data's validation gives.
+        kept_epoch: the one that the data judges best, ties to the lower nll, or the last.
         state: the model's state dict at kept_epoch, on the CPU.
     """
 
@@ -52,8 +51,8 @@ class FitResult:
 def fit(
     model: CoTuningModel,
     objective: Objective,
-    data: Data,
-    training: Training,
+    data: TrainingData,
+    training: Optimization,
     compute: Compute,
     seed: int,
     on_epoch: Callable[[Record], None] = lambda record: None,
@@ -61,7 +60,7 @@ def fit(
     checkpoint: Path | None = None,
     processes: Processes = ALONE,
 ) -> FitResult:
-    """Train a model and keep the epoch of the best validation accuracy, or the last.
+    """Train a model and keep the epoch of the best validation, or the last.
 
     The same seed on the same machine gives the same weights bit for bit on the CPU, also when
     the run was interrupted and went on from its checkpoint: every epoch draws from generators
@@ -71,7 +70,7 @@ def fit(
         model: trained in place; left in the state of the last epoch.
         objective: gives the named terms whose sum is minimised; trained and saved as the model is.
         on_epoch: gets each epoch's record after it; may raise to stop.
-        on_batch: gets the number of images of each batch after it.
+        on_batch: gets the number of images or sentences of each batch after it.
         checkpoint: where to write the state after each epoch; read at the start if it exists.
             The caller keys the path to everything that the training depends on.
         processes: each calls this function with the same arguments, has its part of every batch
@@ -105,8 +104,8 @@ class Loop:
         self,
         model: CoTuningModel,
         objective: Objective,
-        data: Data,
-        training: Training,
+        data: TrainingData,
+        training: Optimization,
         compute: Compute,
         processes: Processes = ALONE,
     ) -> None:
@@ -116,14 +115,7 @@ class Loop:
         groups = model.parameter_groups(training.learning_rate, training.target_head_factor)
         if beside := [value for value in objective.parameters() if value.requires_grad]:
             groups.append({"params": beside})
-        self.optimizer = torch.optim.SGD(
-            groups,
-            lr=training.learning_rate,
-            momentum=training.momentum,
-            weight_decay=training.weight_decay,
-            nesterov=training.momentum > 0,
-            fused=True,
-        )
+        self.optimizer = new_optimizer(groups, training)
         self.length = training_length(training, len(data.train))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer, learning_rate_factor(training, self.length)
@@ -135,7 +127,10 @@ class Loop:
     def kept_epoch(self) -> int:
         if self.training.kept_epoch == "last":
             return len(self.history)
-        return int(max(self.history, key=_quality)["epoch"])
+        return int(max(self.history, key=self._quality)["epoch"])
+
+    def _quality(self, record: Record) -> tuple[float, float]:
+        return record[self.data.judged_by], -record["validation_nll"]
 
     def run_epoch(self, epoch: int, seed: int, on_batch: Callable[[int], None]) -> Record:
         record: Record = {"epoch": epoch, "learning_rate": self.optimizer.param_groups[0]["lr"]}
@@ -148,13 +143,7 @@ class Loop:
             record |= self._train(seed * EPOCHS_PER_SEED + epoch, iterations, on_batch)
         except torch.linalg.LinAlgError:  # there are no singular values of NaN
             raise diverged from None
-        record |= validate(
-            self.model.deploy(),
-            self.data.validation,
-            self.data.preprocessing,
-            self.compute,
-            self.processes,
-        )
+        record |= self.data.validate(self.model, self.compute, self.processes)
         if not all(map(math.isfinite, record.values())):
             raise diverged
         self.history.append(record)
@@ -168,45 +157,38 @@ class Loop:
         self.objective.begin_training(self.model)
         totals: dict[str, Tensor] = {}
         seen = 0
-        for batch in itertools.islice(self._batches(epoch_seed), iterations):
-            terms = self.step(batch)
-            for name, value in terms.items():
-                totals[name] = value.detach() * len(batch.labels) + totals.get(name, 0)
-            seen += len(batch.labels)
-            on_batch(len(batch.labels) * self.processes.count)
+        batches = self.data.batches(
+            self.training,
+            epoch_seed,
+            self.objective.needs_second_view,
+            self.compute.device,
+            self.processes.share,
+        )
+        grouped = zip(*[batches] * self.training.accumulated_batches, strict=True)
+        for group in itertools.islice(grouped, iterations):
+            for batch, terms in zip(group, self.step(*group), strict=True):
+                for name, value in terms.items():
+                    totals[name] = value.detach() * len(batch.labels) + totals.get(name, 0)
+                seen += len(batch.labels)
+                on_batch(batch.size * self.processes.count)
         means = self.processes.mean(torch.stack([total / seen for total in totals.values()]))
         return dict(zip(totals, means.tolist(), strict=True))
 
-    def _batches(self, epoch_seed: int) -> Iterator[Batch]:
-        """Pass after pass over the training images, each in an order of its own."""
-        generator = torch.Generator().manual_seed(epoch_seed)
-        second_views = None
-        if self.objective.needs_second_view:  # their seeds are below 0, those of the first from 0
-            second_views = torch.Generator().manual_seed(-1 - epoch_seed)
-        crops = replace(self.data.preprocessing, smallest_crop=self.training.smallest_crop)
-        while True:
-            batches = training_batches(
-                self.data.train,
-                crops,
-                self.training.batch_size,
-                generator,
-                self.compute.device,
-                self.processes.share,
-                second_views,
-            )
-            yield from itertools.starmap(Batch, batches)
-
-    def step(self, batch: Batch) -> dict[str, Tensor]:
-        with self.compute.autocast():
-            terms = self.objective(self.network, batch)
+    def step(self, *batches: Batch) -> list[dict[str, Tensor]]:
+        """One change of the weights, by the mean gradient of the batches; of each its terms."""
         self.optimizer.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()
+        found = []
+        for batch in batches:
+            with self.compute.autocast():
+                terms = self.objective(self.network, batch)
+            (torch.stack(list(terms.values())).sum() / len(batches)).backward()
+            found.append(terms)
         if self.training.max_gradient_norm is not None:
             trained = [*self.model.parameters(), *self.objective.parameters()]
             nn.utils.clip_grad_norm_(trained, self.training.max_gradient_norm)
         self.optimizer.step()
         self.schedule.step()
-        return terms
+        return found
 
     def save(self, path: Path) -> None:
         state = {
@@ -243,7 +225,3 @@ def _saved(checkpoint: Path) -> dict[str, Any] | None:
     with reading_work(checkpoint):
         state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
         return state
-
-
-def _quality(record: Record) -> tuple[float, float]:
-    return record["validation_accuracy"], -record["validation_nll"]

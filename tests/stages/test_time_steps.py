@@ -102,7 +102,7 @@ def test_an_inference_pass_is_the_deployed_network_in_evaluation(
     model.source_head.register_forward_hook(lambda *_: source_passes.append(1))
     step()
     del source_passes[:]
-    images = step.args[0].images
+    images = step.args[0].inputs
     before = {name: value.clone() for name, value in model.state_dict().items()}
     logits = infer()
     assert not source_passes

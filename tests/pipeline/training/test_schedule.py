@@ -1,6 +1,6 @@
 """How long training is and how fast it learns when, against torch's schedulers and fit()."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +9,15 @@ import pytest
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR
+from transformers import get_scheduler
 
 from pipeline.cotuning.model import CoTuningModel
-from pipeline.cotuning.objectives import vanilla
+from pipeline.cotuning.objectives import Batch, vanilla
 from pipeline.datasets.batches import ImageSet, Preprocessing
 from pipeline.params.sections import Training
 from pipeline.training.compute import Compute
 from pipeline.training.data import Data
+from pipeline.training.distributed import ALONE
 from pipeline.training.fit import FitResult, Loop, fit
 from pipeline.training.schedule import Length, learning_rate_factor, training_length
 
@@ -49,6 +51,10 @@ def new_loop(training: Training) -> Loop:
 def run(seen: Callable[[int], None] = lambda images: None, **training: Any) -> FitResult:
     loop = new_loop(Training(batch_size=8, **training))
     return fit(loop.model, vanilla, loop.data, loop.training, CPU, 0, on_batch=seen)
+
+
+def drawn(loop: Loop, seed: int = 0) -> Iterator[Batch]:
+    return loop.data.batches(loop.training, seed, False, loop.compute.device, ALONE.share)
 
 
 def test_the_authors_learning_rates_at_their_iterations() -> None:
@@ -85,6 +91,56 @@ def test_the_learning_rate_follows_torchs_schedule(schedule: Any, length: dict[s
         assert factor(iteration) == pytest.approx(reference.get_last_lr()[0], abs=1e-9)
         optimizer.step()
         reference.step()
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize("warmup", [0.0, 0.25])
+def test_warm_up_and_decay_are_those_of_transformers(schedule: str, warmup: float) -> None:
+    factor = learning_rate_factor(
+        Training(epochs=4, schedule=schedule, warmup=warmup), Length(40, iterations_per_epoch=10)
+    )
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    reference = get_scheduler(schedule, optimizer, round(40 * warmup), 40)
+    for iteration in range(40):
+        assert factor(iteration) == pytest.approx(reference.get_last_lr()[0], abs=1e-9)
+        optimizer.step()
+        reference.step()
+    assert factor(40) == pytest.approx(0)
+
+
+def test_adamw_steps_as_its_authors_wrote_it() -> None:
+    """Loshchilov and Hutter, ICLR 2019, algorithm 2, in a step of its own for each group."""
+    training = Training(batch_size=8, optimizer="adamw", learning_rate=0.01, weight_decay=0.1)
+    loop = new_loop(training)
+    before = {name: value.detach().clone() for name, value in loop.model.named_parameters()}
+    rates = {id(p): g["lr"] for g in loop.optimizer.param_groups for p in g["params"]}
+    loop.step(next(drawn(loop)))
+    for name, value in loop.model.named_parameters():
+        gradient = value.grad
+        if gradient is None:
+            assert value.equal(before[name])
+            continue
+        rate = rates[id(value)]
+        moved = before[name] * (1 - rate * 0.1) - rate * gradient / (gradient.abs() + 1e-8)
+        torch.testing.assert_close(value.detach(), moved)
+
+
+def test_accumulated_batches_are_one_step_by_their_mean_gradient() -> None:
+    training = Training(batch_size=4, accumulated_batches=2, momentum=0.0, weight_decay=0.0)
+    loop = new_loop(training)
+    batches = drawn(loop)
+    first, second = next(batches), next(batches)
+    both = Batch(torch.cat([first.inputs, second.inputs]), torch.cat([first.labels, second.labels]))
+    whole = new_loop(training)
+    loop.step(first, second)
+    whole.step(both)
+    for name, value in whole.model.state_dict().items():
+        torch.testing.assert_close(loop.model.state_dict()[name], value)
+    assert training_length(training.model_copy(update={"epochs": 3}), IMAGES).iterations == 9
+    passed: list[int] = []
+    run_training = Training(epochs=1, batch_size=4, accumulated_batches=2)
+    fit(loop.model, vanilla, loop.data, run_training, CPU, 0, on_batch=passed.append)
+    assert passed == [4] * 6
 
 
 @pytest.mark.parametrize(
@@ -129,7 +185,7 @@ def test_a_pass_given_as_iterations_is_that_pass() -> None:
 
 def test_a_long_epoch_passes_the_images_again_in_another_order() -> None:
     loop = new_loop(Training(epochs=1, batch_size=IMAGES, iterations_per_epoch=2))
-    batches = loop._batches(0)
+    batches = drawn(loop)
     first, second = next(batches)[1], next(batches)[1]
     assert first.sort().values.equal(second.sort().values)
     assert not first.equal(second)
@@ -140,7 +196,7 @@ def test_random_crops_are_no_smaller_than_asked_for() -> None:
 
     def spread(smallest: float) -> float:
         loop = new_loop(Training(epochs=1, batch_size=IMAGES, smallest_crop=smallest))
-        images = next(loop._batches(0))[0]
+        images = next(drawn(loop)).inputs
         return float(images.mean(dim=(1, 2, 3)).std())
 
     assert spread(1.0) < spread(0.01) / 2
