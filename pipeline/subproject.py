@@ -51,14 +51,18 @@ def check_place(folder: Path, checkout: Path) -> None:
         )
 
 
-def make_project(folder: Path, checkout: Path) -> bool:
+def make_project(folder: Path, checkout: Path, template: Path | None = None) -> bool:
     """Make the folder a project with the main params.yaml and stages; of one, write dvc.yaml anew.
+
+    Args:
+        template: folder with another params.yaml and dvc.yaml, of a modality of its own.
 
     Raises:
         UserError: it cannot be written, or params.yaml is not valid.
     """
     is_new = not (folder / "params.yaml").exists()
-    params = load(checkout / "params.yaml")
+    main = template or checkout
+    params = load(checkout / "params.yaml") if template is None else None
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / ".dvc").is_dir():
@@ -66,9 +70,10 @@ def make_project(folder: Path, checkout: Path) -> bool:
         _link_code(folder, checkout)
         shutil.copy(checkout / ".dvcignore", folder / ".dvcignore")
         _write(folder / ".gitignore", "/data/\n")
-        _write(folder / "dvc.yaml", stages_of(folder, checkout))
+        _write(folder / "dvc.yaml", stages_of(folder, main))
         if is_new:
-            shutil.copy(checkout / "params.yaml", folder / "params.yaml")
+            shutil.copy(main / "params.yaml", folder / "params.yaml")
+        if is_new and params is not None:
             write_values(folder / "params.yaml", moved_paths(params, folder, checkout))
     except (OSError, DvcException) as error:
         raise UserError(f"{folder} cannot be made a project: {one_line(error)}") from None

@@ -1,5 +1,6 @@
 """The `cot` command: the only door to the stages, which it imports when they are called."""
 
+import importlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -38,7 +39,11 @@ def overlay(
 @app.command()
 def init(
     images: Annotated[
-        Path, typer.Argument(help="A folder a class, or train/, val/, test/ with such.")
+        Path,
+        typer.Argument(
+            help="A folder a class, or train/, val/, test/ with such; or text: a file of tokens "
+            "and tags, or a folder with train, valid and test."
+        ),
     ],
     folder: Annotated[
         Path | None,
@@ -51,12 +56,13 @@ def init(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show all, write nothing.")] = False,
 ) -> None:
-    """Look at a folder of images and write the params that fit it, saying why."""
+    """Look at a folder of images, or at text, and write the params that fit it, saying why."""
 
     def start() -> None:
-        from stages.init import run
+        from pipeline.language.readers.recognition import is_text
 
-        run(images, folder, dry_run)
+        page = "stages.language.init" if is_text(images) else "stages.init"
+        importlib.import_module(page).run(images, folder, dry_run)
 
     guard(start)
 

@@ -1,6 +1,6 @@
 """Run what a command asks for: a stage, in one process or several; errors as one line."""
 
-import importlib
+import importlib.util
 import os
 import signal
 import sys
@@ -24,7 +24,7 @@ def run_stage(
         from pipeline.common.launch import is_launched, process_count, start_again
         from pipeline.common.project import project_root
 
-        values = params.load(project_root() / "params.yaml", overrides or [], overlay)
+        values = params.load_project(project_root() / "params.yaml", overrides or [], overlay)
         if "seed" in options:
             values = values.of_sample(options.pop("seed"))
         if options.get("method"):
@@ -35,7 +35,12 @@ def run_stage(
                 raise UserError(f"{name} runs in one process; start it without torchrun")
         elif values.compute.processes > 1 and not is_launched():
             start_again(values.compute.processes)
-        importlib.import_module(f"stages.{module}").run(values, **options)
+        page = f"{values.pages}.{module}"
+        if importlib.util.find_spec(page) is None:
+            raise UserError(
+                f"{module.replace('_', '-')} is not made for a project of text, as this one is"
+            )
+        importlib.import_module(page).run(values, **options)
 
     guard(call)
 

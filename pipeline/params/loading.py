@@ -3,107 +3,41 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 
 from pipeline.common.errors import UserError, nearest, one_line, shortened
 from pipeline.common.files import write_aside
-from pipeline.params.base import Section, Seed
-from pipeline.params.claims_sections import (
-    FineTuneCells,
-    GainAgainstKnowledge,
-    TimeSteps,
-    TuneMethods,
-)
+from pipeline.params.image_params import Params
+from pipeline.params.language_sections import TEXT_SOURCES, LanguageParams
 from pipeline.params.methods import NAMES, MethodName
-from pipeline.params.prepare_data_section import PrepareData
-from pipeline.params.sections import (
-    Calibrate,
-    Compute,
-    Evaluate,
-    ExtractLogits,
-    FineTune,
-    FitRelationship,
-    Report,
-    SourceModel,
-    Tune,
-)
+from pipeline.params.samples import SampledParams
 
-
-class Params(Section):
-    """The whole of params.yaml."""
-
-    seed: Seed = 0
-    compute: Compute = Compute()
-    source_model: SourceModel = SourceModel()
-    prepare_data: PrepareData = PrepareData()
-    extract_logits: ExtractLogits = ExtractLogits()
-    calibrate: Calibrate = Calibrate()
-    tune: Tune = Tune()
-    fit_relationship: FitRelationship = FitRelationship()
-    fine_tune: FineTune = FineTune()
-    evaluate: Evaluate = Evaluate()
-    report: Report = Report()
-    tune_methods: TuneMethods = TuneMethods()
-    fine_tune_cells: FineTuneCells = FineTuneCells()
-    time_steps: TimeSteps = TimeSteps()
-    gain_against_knowledge: GainAgainstKnowledge = GainAgainstKnowledge()
-
-    @property
-    def sample(self) -> int:
-        """The first of fine_tune.seeds."""
-        return self.fine_tune.seeds[0]
-
-    @property
-    def sample_seed(self) -> int:
-        """Of every draw of that sample: of its images, of heads, batches, crops and flips."""
-        return self.seed + self.sample
-
-    def of_sample(self, sample: int | None) -> "Params":
-        """For a stage that works at this one of fine_tune.seeds; None is the first.
-
-        Raises:
-            UserError: it is none of them.
-        """
-        if sample is None:
-            return self
-        seeds = self.fine_tune.seeds
-        if sample not in seeds:
-            raise UserError(f"seed {sample} is none of fine_tune.seeds {list(seeds)}; add it there")
-        training = self.fine_tune.model_copy(update={"seeds": (sample,)})
-        return self.model_copy(update={"fine_tune": training})
-
-    @model_validator(mode="after")
-    def _parts_fit_together(self) -> "Params":
-        stored = self.prepare_data.stored_size
-        swept = self.fine_tune_cells.sweep.get("input_size", [0])
-        for name, size in (
-            ("source_model.input_size", self.source_model.input_size),
-            ("fine_tune_cells.sweep.input_size", max(swept)),
-        ):
-            if size != "auto" and stored != "auto" and size > stored:
-                raise ValueError(
-                    f"{name} {size:g} exceeds prepare_data.stored_size {stored}; it is cut from it"
-                )
-        by_source = self.calibrate.method == "source-validation"
-        if by_source and self.prepare_data.source_validation is None:
-            raise ValueError(
-                "calibrate.method source-validation needs prepare_data.source_validation, "
-                "a folder of labelled images of the source categories"
-            )
-        if shared := sorted(set(self.tune_methods.seeds) & set(self.fine_tune_cells.seeds)):
-            raise ValueError(
-                f"seed {shared[0]} is in tune_methods.seeds and in fine_tune_cells.seeds; "
-                "settings must be chosen on samples that the table does not use"
-            )
-        return self
+Whole = TypeVar("Whole", bound=SampledParams)
 
 
 def load(path: Path, overrides: Sequence[str] = (), overlay: Path | None = None) -> Params:
-    """Read and check the whole of params.yaml.
+    """As load_project, of a project of images.
+
+    Raises:
+        UserError: as load_project; or the project is one of text.
+    """
+    params = load_project(path, overrides, overlay)
+    if not isinstance(params, Params):
+        raise UserError(
+            f"{path} is of text (prepare_data.source: {params.prepare_data.source}), for which "
+            "this command is not made; `cot stage` and `dvc repro` are"
+        )
+    return params
+
+
+def load_project(
+    path: Path, overrides: Sequence[str] = (), overlay: Path | None = None
+) -> Params | LanguageParams:
+    """Read and check the whole of params.yaml; what it holds depends on the modality of the data.
 
     Args:
         path: of params.yaml; a section or value left out has its default.
@@ -111,19 +45,38 @@ def load(path: Path, overrides: Sequence[str] = (), overlay: Path | None = None)
         overlay: a file of the same form whose values win over those of params.yaml.
 
     Raises:
-        UserError: a file is missing or is no YAML, or a name or value is not accepted.
+        UserError: a file is missing or is no YAML, a name or value is not accepted, or it would
+            make a project of images one of text.
     """
     values = _read(path, YAML(typ="safe"))
     name = path.name
+    was_text = _is_text(values)
     if overlay is not None:
         _merge(values, _read_overlay(overlay, YAML(typ="safe")))
         name += f" with {overlay}"
     for override in overrides:
         _apply(values, override)
+    if values and _is_text(values) != was_text and (path.stat().st_size or was_text):
+        raise UserError(
+            f"{name}: prepare_data.source {values['prepare_data'].get('source')} would make a "
+            f"project of {'text one of images' if was_text else 'images one of text'}; "
+            "`cot init` with --as makes a project of its own"
+        )
+    if _is_text(values):
+        return _validated(LanguageParams, values, name)
+    return _validated(Params, values, name)
+
+
+def _is_text(values: Mapping[str, Any]) -> bool:
+    section = values.get("prepare_data")
+    return isinstance(section, Mapping) and section.get("source") in TEXT_SOURCES
+
+
+def _validated(whole: type[Whole], values: Mapping[str, Any], name: str) -> Whole:
     try:
-        return Params.model_validate(values)
+        return whole.model_validate(values)
     except ValidationError as error:
-        raise UserError(_explain(name, error.errors())) from None
+        raise UserError(_explain(name, whole, error.errors())) from None
 
 
 def write_overlaid(path: Path, overlay: Path) -> list[str]:
@@ -136,7 +89,7 @@ def write_overlaid(path: Path, overlay: Path) -> list[str]:
         UserError: as load() raises; params.yaml is left as it was.
     """
     before, after = (
-        _flat(load(path, (), file).model_dump(mode="json")) for file in (None, overlay)
+        _flat(load_project(path, (), file).model_dump(mode="json")) for file in (None, overlay)
     )
     yaml = YAML()
     yaml.width = 10_000
@@ -219,11 +172,11 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise UserError(f"--set {override}: the value is not valid YAML") from None
 
 
-def _explain(file: str, errors: Sequence[ErrorDetails]) -> str:
+def _explain(file: str, whole: type[BaseModel], errors: Sequence[ErrorDetails]) -> str:
     first = errors[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        message = f"{name} is not a parameter; did you mean {_nearest(name)}?"
+        message = f"{name} is not a parameter; did you mean {_nearest(name, whole)}?"
     elif first["type"] == "value_error":
         message = f"{name}: " if name else ""
         message += str(first["ctx"]["error"])
@@ -233,9 +186,9 @@ def _explain(file: str, errors: Sequence[ErrorDetails]) -> str:
     return f"{file}: {message}{further}"
 
 
-def _nearest(name: str) -> str:
+def _nearest(name: str, whole: type[BaseModel]) -> str:
     section = name.rpartition(".")[0]
-    names = _names(Params)
+    names = _names(whole)
     siblings = [other for other in names if section and other.startswith(f"{section}.")]
     return nearest(name, siblings or names)
 

@@ -173,20 +173,24 @@ class FitRelationship(Section):
     top_categories: Count = 5
 
 
-class FineTune(Training):
+class SampledTraining(Optimization):
     """`seeds` are added to the seed of params.yaml: each is a sample with a training of its own."""
 
     seeds: tuple[Seed, ...] = Field(default=(0,), strict=False, min_length=1)
+    methods: tuple[str, ...] = Field(default=(BASELINE, CO_TUNING), strict=False, min_length=1)
+
+    @model_validator(mode="after")
+    def _seeds_and_methods_are_distinct(self) -> Self:
+        refuse_repeated("seeds", self.seeds)
+        refuse_repeated("methods", self.methods)
+        return self
+
+
+class FineTune(Training, SampledTraining):
     methods: tuple[MethodName, ...] = Field(
         default=(BASELINE, CO_TUNING), strict=False, min_length=1
     )
     peers: Peers = Peers()
-
-    @model_validator(mode="after")
-    def _seeds_and_methods_are_distinct(self) -> "FineTune":
-        refuse_repeated("seeds", self.seeds)
-        refuse_repeated("methods", self.methods)
-        return self
 
 
 class Evaluate(Section):

@@ -1,6 +1,7 @@
 """A network's logits on every batch, or on several crops of every image."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,11 +22,15 @@ EVALUATION_BATCH = 256
 @torch.inference_mode()
 def predict(
     network: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[tuple[Any, Tensor]],
     compute: Compute,
     on_batch: Callable[[int], None] = lambda images: None,
 ) -> tuple[Tensor, Tensor]:
-    """Logits [N, classes] in float32 and labels [N] of every batch, on the CPU."""
+    """Logits [N, classes] in float32 and labels [N] of every batch, on the CPU.
+
+    Args:
+        batches: of images, or what else the network takes, and their labels.
+    """
     network.to(memory_format=torch.channels_last).eval()
     logits, labels = [], []
     for images, batch_labels in batches:
@@ -85,7 +90,7 @@ def validate(
     }
 
 
-def _forward(network: nn.Module, images: Tensor, compute: Compute) -> Tensor:
+def _forward(network: nn.Module, images: Any, compute: Compute) -> Tensor:
     with compute.autocast():
         output: Tensor = network(images)
     return output.float()

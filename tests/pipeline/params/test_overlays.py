@@ -77,7 +77,36 @@ def test_the_librarys_variant_has_another_schedule_and_one_crop() -> None:
 
 
 def presets() -> list[Path]:
-    return [path for path in preset("x").parent.glob("*.yaml") if path.name != "dvc.yaml"]
+    """Of images."""
+    others = ("dvc.yaml", "conll-2003.yaml")
+    return [path for path in preset("x").parent.glob("*.yaml") if path.name not in others]
+
+
+def test_the_papers_task_of_text_is_the_authors_protocol() -> None:
+    path = ROOT / "pipeline/language/project/params.yaml"
+    values = params.load_project(path, (), preset("conll-2003"))
+    assert isinstance(values, params.LanguageParams)
+    training = values.fine_tune
+    assert (values.source_model.name, values.source_model.longest) == ("hf:bert-base-cased", 128)
+    assert (values.prepare_data.source, values.tune.source_weight) == ("conll", 0.7)
+    assert (training.epochs, training.batch_size, training.accumulated_batches) == (10, 32, 8)
+    assert (training.optimizer, training.learning_rate, training.weight_decay) == ("adamw", 5e-5, 0)
+    assert (training.schedule, training.warmup, training.max_gradient_norm) == ("linear", 0.0, 1.0)
+    assert (training.target_head_factor, training.kept_epoch) == (1.0, "last")
+
+
+def test_a_project_of_images_becomes_none_of_text_nor_the_other_way_round() -> None:
+    with pytest.raises(UserError, match=r"source conll would make a project of images one of text"):
+        load("conll-2003")
+    text = ROOT / "pipeline/language/project/params.yaml"
+    with pytest.raises(UserError, match=r"would make a project of text one of images; `cot init`"):
+        params.load_project(text, ["prepare_data.source=image-folder"])
+    with pytest.raises(UserError, match=r"prepare_data.stored_size is not a parameter"):
+        params.load_project(text, ["prepare_data.stored_size=8"])
+    with pytest.raises(UserError, match=r"got sampling_rate 0.5 and sentences 7"):
+        params.load_project(text, ["prepare_data.sampling_rate=0.5", "prepare_data.sentences=7"])
+    with pytest.raises(UserError, match=r"fine_tune.methods.0: got 'bss'"):
+        params.load_project(text, ["fine_tune.methods=[bss]"])
 
 
 def test_no_preset_asks_for_what_is_not_accepted() -> None:

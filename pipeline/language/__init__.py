@@ -1,0 +1,24 @@
+"""Named entities in text: the second modality behind the stages, with a masked language model's
+own head as the source classifier: its source categories are the words of a vocabulary.
+"""
+
+__all__ = [
+    "artifacts",
+    "batches",
+    "entities",
+    "extraction",
+    "inference",
+    "learning",
+    "listing",
+    "misses",
+    "model",
+    "predictions",
+    "readers",
+    "report",
+    "sampling",
+    "source",
+    "tag_schemes",
+    "teaching",
+    "tokens",
+    "training_data",
+]

@@ -1,0 +1,126 @@
+"""Artifacts that text has of its own, beside those of every modality."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+
+from pipeline.artifacts import Store
+from pipeline.common.files import write_aside
+from pipeline.common.formats import read_json, write_csv, write_json
+from pipeline.common.tensors import write_tensors
+from pipeline.language.batches import TokenSet
+from pipeline.language.extraction import EntityStates, MaskedWords
+from pipeline.language.listing import Sentence
+from pipeline.language.tag_schemes import types_of
+from pipeline.language.tokens import TokenStore
+
+STATES = ("extract-logits", "states.safetensors")
+
+
+@dataclass(frozen=True)
+class PreparedText:
+    """What prepare-data gives.
+
+    Attributes:
+        manifest: columns row (number of the sentence), split.
+        tags: in label order.
+        sentences: all of the source, with their tags in IOB2.
+        store: of all sentences.
+        pad, mask: the sub-words that fill up and that mask.
+    """
+
+    manifest: pd.DataFrame
+    tags: list[str]
+    sentences: list[Sentence]
+    store: TokenStore
+    pad: int
+    mask: int
+
+    @property
+    def types(self) -> list[str]:
+        return types_of(self.tags)
+
+    def split(self, name: str) -> TokenSet:
+        """The parts of the sentences of one split."""
+        return TokenSet(
+            self.store, self.store.parts_of(torch.from_numpy(self.rows(name))), self.pad
+        )
+
+    def rows(self, name: str) -> np.ndarray:
+        """Numbers of the sentences of one split, in rising order."""
+        rows = self.manifest.loc[self.manifest["split"] == name, "row"]
+        return np.sort(rows.to_numpy(np.int64, copy=True))
+
+    def sentences_by_number(self, name: str) -> dict[int, tuple[str, ...]]:
+        """The tokens of the sentences of one split, in the order of their numbers."""
+        return {int(row): self.sentences[row].tokens for row in self.rows(name)}
+
+    def lengths(self, name: str) -> list[int]:
+        """Of the sentences of one split, in words."""
+        return [len(tokens) for tokens in self.sentences_by_number(name).values()]
+
+
+class TextStore(Store):
+    """The artifacts of a project of text; see Store."""
+
+    def path(self, *names: str) -> Path:
+        if names == STATES:
+            return self.folder(names[0]) / f"states/seed-{self.sample}.safetensors"
+        return super().path(*names)
+
+    def save_sentences(
+        self,
+        sentences: Sequence[Sentence],
+        tags: Sequence[str],
+        tokens: TokenStore,
+        marks: Mapping[str, int],
+    ) -> None:
+        """Texts and sub-words of all, the tags in label order, and the sub-words pad and mask."""
+        with (
+            write_aside(self.path("prepare-data", "sentences.jsonl")) as aside,
+            aside.open("w", encoding="utf-8") as file,
+        ):
+            for one in sentences:
+                file.write(json.dumps(asdict(one), ensure_ascii=False) + "\n")
+        tokens.save(self.path("prepare-data", "tokens.safetensors"))
+        write_json(self.path("prepare-data", "classes.json"), {"classes": list(tags), **marks})
+
+    def save_draw(self, manifest: pd.DataFrame) -> None:
+        write_csv(self.path("prepare-data", "manifest.csv"), manifest)
+
+    def load_sentences(self) -> PreparedText:
+        classes = read_json(self.require("prepare-data", "classes.json"))
+        text = self.require("prepare-data", "sentences.jsonl").read_text(encoding="utf-8")
+        sentences = [Sentence.from_json(json.loads(line)) for line in text.split("\n") if line]
+        return PreparedText(
+            pd.read_csv(self.require("prepare-data", "manifest.csv")),
+            classes["classes"],
+            sentences,
+            TokenStore.load(self.require("prepare-data", "tokens.safetensors")),
+            classes["pad"],
+            classes["mask"],
+        )
+
+    def save_states(self, states: Mapping[str, EntityStates], masked: MaskedWords) -> None:
+        tensors = {
+            f"{split}.{name}": part
+            for split, of in states.items()
+            for name, part in vars(of).items()
+        }
+        tensors |= {f"masked.{name}": part for name, part in vars(masked).items()}
+        write_tensors(self.path(*STATES), tensors)
+
+    def load_states(self) -> tuple[dict[str, EntityStates], MaskedWords]:
+        tensors = load_file(self.require(*STATES))
+        names = EntityStates.__annotations__
+        states = {
+            split: EntityStates(*(tensors[f"{split}.{name}"] for name in names))
+            for split in ("train", "validation")
+        }
+        return states, MaskedWords(tensors["masked.states"], tensors["masked.sub_words"])

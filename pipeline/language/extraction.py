@@ -1,0 +1,130 @@
+"""What the source model makes of entities: the states that its head predicts words from.
+
+The head gives tens of thousands of numbers a word; the state that they are made of is some
+hundreds, from which any stage makes them again, a few words at a time.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.language.batches import TokenSet
+from pipeline.language.model import TokenInputs
+from pipeline.language.tag_schemes import type_labels
+from pipeline.training.compute import Compute
+from pipeline.training.inference import predict
+
+Observed = Literal["kept", "masked"]
+
+
+@dataclass(frozen=True)
+class EntityStates:
+    """States [entity word, feature] in float32, types [entity word], places in the store."""
+
+    states: Tensor
+    types: Tensor
+    words: Tensor
+
+
+@dataclass(frozen=True)
+class MaskedWords:
+    """States [word, feature] at masked words, and the sub-word [word] that stood there."""
+
+    states: Tensor
+    sub_words: Tensor
+
+
+def entity_states(
+    backbone: nn.Module,
+    tokens: TokenSet,
+    observed: Observed,
+    mask: int,
+    batch_size: int,
+    compute: Compute,
+    on_batch: Callable[[int], None] = lambda words: None,
+) -> EntityStates:
+    """Of every word of an entity, first sub-word.
+
+    Args:
+        observed: kept, as in training: the sentence as it is; or masked: of each word once, with
+            all of its own sub-words, and no others, masked.
+        mask: the sub-word that masks.
+    """
+    words = tokens.word_places[tokens.labels > 0]
+    if observed == "masked":
+        states = states_at_masked(backbone, tokens, words, mask, batch_size, compute, on_batch)
+    else:
+        states, _ = predict(backbone, _kept(tokens, batch_size, compute), compute, on_batch)
+    return EntityStates(states, type_labels(tokens.store.labels[words]), words)
+
+
+def some_masked_words(
+    backbone: nn.Module,
+    tokens: TokenSet,
+    most: int,
+    mask: int,
+    batch_size: int,
+    compute: Compute,
+    on_batch: Callable[[int], None] = lambda words: None,
+) -> MaskedWords:
+    """Of at most so many words, evenly spread over the parts, each masked alone."""
+    every = tokens.word_places
+    words = every[torch.linspace(0, len(every) - 1, min(most, len(every))).round().long()]
+    states = states_at_masked(backbone, tokens, words, mask, batch_size, compute, on_batch)
+    return MaskedWords(states, tokens.store.sub_words[_first_sub_words(tokens, words)].long())
+
+
+def states_at_masked(
+    backbone: nn.Module,
+    tokens: TokenSet,
+    words: Tensor,
+    mask: int,
+    batch_size: int,
+    compute: Compute,
+    on_batch: Callable[[int], None],
+) -> Tensor:
+    """States [word, feature] of words, by their places in the store, each masked alone."""
+    store = tokens.store
+    batches = (
+        (_masked(tokens, chosen, mask).to(compute.device), store.labels[chosen])
+        for chosen in words.split(batch_size)
+    )
+    return predict(backbone, batches, compute, on_batch)[0]
+
+
+def _kept(
+    tokens: TokenSet, batch_size: int, compute: Compute
+) -> Iterator[tuple[TokenInputs, Tensor]]:
+    for places in torch.arange(len(tokens)).split(batch_size):
+        inputs, labels = tokens.part(places).inputs()
+        if len(inputs.taught):
+            chosen = inputs._replace(places=inputs.places[inputs.taught])
+            yield chosen.to(compute.device), labels[inputs.taught]
+
+
+def _masked(tokens: TokenSet, words: Tensor, mask: int) -> TokenInputs:
+    """The part of each word, in which the word is masked."""
+    store, rows = tokens.store, torch.arange(len(words))
+    inputs, _ = TokenSet(store, _parts(tokens, words), tokens.pad).inputs()
+    length = inputs.input_ids.shape[1]
+    places = store.places[words].long()
+    columns = torch.arange(length)
+    own = (columns >= places[:, None]) & (columns < (places + store.lengths[words])[:, None])
+    return inputs._replace(
+        input_ids=inputs.input_ids.masked_fill(own, mask),
+        places=rows * length + places,
+        taught=rows,
+    )
+
+
+def _parts(tokens: TokenSet, words: Tensor) -> Tensor:
+    """The part that each word of the store is of."""
+    return torch.searchsorted(tokens.store.word_starts, words, right=True) - 1
+
+
+def _first_sub_words(tokens: TokenSet, words: Tensor) -> Tensor:
+    """Where in the store each word's first sub-word is."""
+    return tokens.store.starts[_parts(tokens, words)] + tokens.store.places[words]

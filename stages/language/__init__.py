@@ -1,0 +1,1 @@
+"""The stages of a project of text, each under the name that its like of images has."""
