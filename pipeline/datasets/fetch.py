@@ -46,7 +46,7 @@ def fetch_fashion_mnist(destination: Path) -> bool:
     """
     if all((destination / name).exists() for name in FILES):
         return True
-    with _package("dataset-fashion-mnist", "usr/share/datasets/fashion-mnist") as folder:
+    with debian_package("dataset-fashion-mnist", "usr/share/datasets/fashion-mnist") as folder:
         if folder is None:
             return False
         for name in FILES:
@@ -67,7 +67,7 @@ def fetch_photographs(destination: Path) -> bool:
     """
     if destination.exists():
         return True
-    with _package("tuxpaint-stamps-default", "usr/share/tuxpaint/stamps") as folder:
+    with debian_package("tuxpaint-stamps-default", "usr/share/tuxpaint/stamps") as folder:
         if folder is None:
             return False
         with _whole_folder(destination) as whole:
@@ -93,8 +93,8 @@ def fetch_drawings(destination: Path) -> bool:
     if destination.exists():
         return True
     with (
-        _package("fonts-noto-color-emoji", EMOJI_FONT) as font,
-        _package("unicode-data", EMOJI_LIST) as listing,
+        debian_package("fonts-noto-color-emoji", EMOJI_FONT) as font,
+        debian_package("unicode-data", EMOJI_LIST) as listing,
     ):
         if font is None or listing is None:
             return False
@@ -114,7 +114,7 @@ def _whole_folder(destination: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _package(name: str, path: str) -> Iterator[Path | None]:
+def debian_package(name: str, path: str) -> Iterator[Path | None]:
     """What a Debian package has: on this machine, or as downloaded; None without either.
 
     Args:

@@ -21,7 +21,9 @@ def draw_sentences(listing: TextListing, section: PrepareText, seed: int) -> pd.
     What is not published is taken from the training sentences: first test, then `sentences` or the
     share `sampling_rate` for training and validation together, of these validation. So the test
     split depends on neither, and with the same seed the draw of more sentences contains that of
-    fewer. Where validation is published, all that is drawn is for training.
+    fewer. Where validation is published, all that is drawn is for training. The sentences that
+    bring the first entity of each type come first and are for training, since a type without one
+    has no row of the relationship.
 
     Returns:
         Columns row (number of the sentence), split; ordered by split, then row.
@@ -38,12 +40,13 @@ def draw_sentences(listing: TextListing, section: PrepareText, seed: int) -> pd.
         count = _share(len(order), section.test_fraction)
         test, order = order[:count], order[count:]
     drawn = section.sentences or math.floor(len(order) * section.sampling_rate + 0.5)
-    order = order[:drawn]
+    order = _rare_first(listing, order)[:drawn]
     validation = published["validation"]
     if not len(validation):
         # By place, not by number: a larger draw keeps each sentence in the split that it was in.
         every = max(round(1 / section.val_fraction), 2)
         is_held_out = np.arange(len(order)) % every == every - 1
+        is_held_out[: _covering(listing, order)] = False
         validation, order = order[is_held_out], order[~is_held_out]
     if section.test_limit is not None:
         limited = np.random.default_rng((seed, _TEST_LIMIT_DRAW)).permutation(test)
@@ -53,6 +56,25 @@ def draw_sentences(listing: TextListing, section: PrepareText, seed: int) -> pd.
     return pd.DataFrame(
         [(row, split) for split, rows in found.items() for row in sorted(rows.tolist())],
         columns=["row", "split"],
+    )
+
+
+def _rare_first(listing: TextListing, order: np.ndarray) -> np.ndarray:
+    """The order, but that the sentences with the first entity of each type come before all."""
+    seen: set[str] = set()
+    brings = []
+    for row in order.tolist():
+        new = _types(listing, [row]) - seen
+        seen |= new
+        brings.append(bool(new))
+    return order[np.argsort(~np.array(brings, dtype=bool), kind="stable")]
+
+
+def _covering(listing: TextListing, order: np.ndarray) -> int:
+    """How many of the first sentences it takes to have all the types that all of them have."""
+    every = _types(listing, order.tolist())
+    return next(
+        count for count in range(len(order) + 1) if _types(listing, order[:count].tolist()) == every
     )
 
 

@@ -66,3 +66,16 @@ def test_the_share_that_is_held_out_is_that_which_was_asked_for():
     found = drawn([""] * 1000, val_fraction=0.25, test_fraction=0.1)
     sizes = np.array([len(found[split]) for split in ("train", "validation", "test")])
     assert sizes.tolist() == [675, 225, 100]
+
+
+def test_a_rare_type_is_in_training_however_few_are_drawn():
+    common = Sentence(("Rome", "Oslo"), ("B-LOC", "O"), "x.txt", (1,))
+    rare = Sentence(("Ann",), ("B-PER",), "x.txt", (1,))
+    sentences = [rare if number in (17, 130) else common for number in range(200)]
+    text = TextListing(sentences, [""] * 200, ("LOC", "PER"))
+    for seed in range(20):
+        section = PrepareText(source="columns", sentences=10, test_fraction=0.1)
+        manifest = draw_sentences(text, section, seed)
+        assert len(manifest[manifest["split"] != "test"]) == 10
+        train = manifest.loc[manifest["split"] == "train", "row"]
+        assert {17, 130} & set(train)
