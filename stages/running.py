@@ -40,7 +40,15 @@ def run_stage(
             raise UserError(
                 f"{module.replace('_', '-')} is not made for a project of text, as this one is"
             )
-        importlib.import_module(page).run(values, **options)
+        try:
+            loaded = importlib.import_module(page)
+        except ModuleNotFoundError as error:
+            if page == f"stages.{module}":  # what images need is told where `cot` begins
+                raise
+            raise UserError(
+                f"{error.name} is not installed; pip install '.[language]' brings what text needs"
+            ) from None
+        loaded.run(values, **options)
 
     guard(call)
 

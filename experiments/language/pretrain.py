@@ -131,7 +131,7 @@ def train(model: Any, pieces: Tensor, mark: int, params: Pretrain, checkpoint: P
         optimizer.step()
         schedule.step()
         if (step + 1) % params.checkpoint_every == 0:
-            log.warning("step %d of %d: loss %.3f nats", step + 1, params.steps, float(loss))
+            log.warning("step %d of %d: loss %.3f nats", step + 1, params.steps, loss.item())
             state = {name: part.state_dict() for name, part in parts.items()}
             with write_aside(checkpoint) as aside:
                 torch.save(state | {"done": step + 1}, aside)

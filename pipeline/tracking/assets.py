@@ -62,7 +62,7 @@ def log_model(
         source_run_id=run_id,
         tags=tags,
         params={name: str(value) for name, value in of.items()},
-        model_type="image classifier",
+        model_type="classifier",
     )
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)

@@ -1,6 +1,8 @@
 """A masked language model and files of CoNLL's columns, from the data to the report."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -120,3 +122,16 @@ def test_a_command_that_is_not_made_for_text_says_so(
     with pytest.raises(typer.Exit):
         run_stage("predict", None, None)
     assert "predict is not made for a project of text" in capsys.readouterr().err
+
+
+def test_what_text_needs_is_named_where_it_is_missing(project: Path) -> None:
+    code = (
+        "import sys; sys.modules['seqeval'] = None\n"
+        "from stages.cli import app\n"
+        "app(['stage', 'report'])"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "is not installed; pip install '.[language]'" in result.stderr
+    assert "Traceback" not in result.stderr
