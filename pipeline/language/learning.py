@@ -17,6 +17,9 @@ from pipeline.params.language_sections import CalibrateText, FitWords
 from pipeline.sources.from_logits import Learned, learn_relationship
 
 CHUNK = 256  # words whose probabilities are held at once
+# That g is fitted to and chosen by; 10,000 x 1,001 probabilities, several times over, are 1 GB.
+MOST_WORDS = {"train": 8000, "validation": 2000}
+FEWEST_WORDS = 50  # of a type, where it has as many
 SPLITS = ("train", "validation")
 CERTAIN = 2.0  # standard errors
 SIMILAR_ROWS = 0.95  # cosine from which two rows hardly differ for the source head
@@ -78,7 +81,7 @@ def learn_word_relationship(
     mass; all others are one category to it, so that they share one p(type | word), and R deals what
     it gives to that one out to them by their own mass. The classifier of the whole vocabulary is
     thereby held to equal weights for the others; with a penalty on weights those of rare words are
-    small in any case.
+    small in any case. It sees MOST_WORDS of the words at most.
 
     Args:
         types: how many there are.
@@ -94,7 +97,10 @@ def learn_word_relationship(
     counts = torch.cat([states[split].types for split in SPLITS]).bincount(minlength=types)
     marginal = by_type.sum(dim=0) / counts.sum()
     kept = marginal.topk(min(section.categories, len(marginal))).indices.sort().values
-    reduced = {split: _reduced(head, states[split], kept, temperature) for split in SPLITS}
+    reduced = {
+        split: _reduced(head, some_words(states[split], most), kept, temperature)
+        for split, most in MOST_WORDS.items()
+    }
     learned = learn_relationship(reduced, types, 1.0, section)
     if learned.direction == "direct":
         prior = learned.pseudo_samples * marginal
@@ -103,6 +109,21 @@ def learn_word_relationship(
         relationship = _whole(learned.relationship, kept, marginal)
     inside = by_type[:, kept].sum(dim=1) / counts
     return LearnedWords(relationship, learned, (1 - inside).clamp_min(0))
+
+
+def some_words(states: EntityStates, most: int) -> EntityStates:
+    """About so many words at most, of each type its share, evenly spread, and FEWEST_WORDS at least
+    where it has them.
+    """
+    if len(states.types) <= most:
+        return states
+    chosen = []
+    for name in states.types.unique():
+        own = torch.nonzero(states.types == name)[:, 0]
+        count = max(round(most * len(own) / len(states.types)), min(FEWEST_WORDS, len(own)))
+        chosen.append(own[torch.linspace(0, len(own) - 1, count).round().long()])
+    places = torch.cat(chosen).sort().values
+    return EntityStates(states.states[places], states.types[places], states.words[places])
 
 
 def _sums(

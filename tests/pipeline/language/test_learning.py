@@ -9,6 +9,7 @@ from tiny_language import VOCABULARY, draw_sentence, make_model, make_tokenizer
 
 from pipeline.artifacts import SplitLogits
 from pipeline.cotuning.relationship import fit_relationship
+from pipeline.language import learning
 from pipeline.language.batches import TokenSet
 from pipeline.language.extraction import EntityStates, entity_states, some_masked_words
 from pipeline.language.learning import (
@@ -16,6 +17,7 @@ from pipeline.language.learning import (
     find_word_temperature,
     head_logits,
     learn_word_relationship,
+    some_words,
     top_words,
 )
 from pipeline.language.listing import Sentence
@@ -168,6 +170,20 @@ def test_what_the_reverse_way_loses_falls_with_the_words_told_apart():
     assert lost[0] > lost[1] > lost[2]
     assert rest[0] > rest[1] > rest[2]
     assert lost[2] < 0.2
+
+
+def test_of_many_words_g_sees_some_of_each_type_and_direct_all(monkeypatch):
+    many = SPLITS["train"]
+    rare = EntityStates(many.states, many.types.where(many.words > 5, 3), many.words)
+    some = some_words(rare, 300)
+    assert 300 <= len(some.types) <= 310
+    assert (some.types == 3).sum() == (rare.types == 3).sum()
+    assert some.states.equal(rare.states[some.words])
+    assert some_words(rare, 700) is rare
+    expected, _ = whole(direction="direct")
+    monkeypatch.setitem(learning.MOST_WORDS, "train", 300)
+    found = learn_word_relationship(Head(), SPLITS, 3, 1.5, FitWords(categories=20))
+    torch.testing.assert_close(found.relationship, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_knowledge_and_words_of_types_are_told():
