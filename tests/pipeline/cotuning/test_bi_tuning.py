@@ -71,7 +71,7 @@ class ByHand:
                     old.copy_(momentum * old + (1 - momentum) * new)
             key_features = self.slow(batch.second_images)
             key_projections = [unit(self.slow_projector(feature)) for feature in key_features]
-        features, loss, one = self.model.backbone(batch.images), 0.0, torch.ones(1)
+        features, loss, one = self.model.backbone(batch.inputs), 0.0, torch.ones(1)
         samples = list(enumerate(batch.labels.tolist()))
         for place, label in samples:
             projection = unit(self.projector(features[place]))
@@ -98,7 +98,7 @@ def test_it_agrees_with_its_formulas_while_the_model_moves(model):
     settings = {name: SETTINGS[name] for name in ("trade_off", "momentum", "temperature")}
     trained = [*model.parameters(), *part.beside.projector.parameters()]
     for batch in batches():
-        found = sum(part.terms(batch, model(batch.images)).values())
+        found = sum(part.terms(batch, model(batch.inputs)).values())
         expected = by_hand.loss(batch, **settings)
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
         for parameter, got, wanted in zip(
@@ -118,7 +118,7 @@ def test_it_agrees_with_its_formulas_while_the_model_moves(model):
 def test_head_and_slow_copies_get_no_gradient_and_the_projector_does(model):
     part = bi_tuning(model, **SETTINGS)
     batch = next(batches())
-    sum(part.terms(batch, model(batch.images)).values()).backward()
+    sum(part.terms(batch, model(batch.inputs)).values()).backward()
     assert all(parameter.grad is None for parameter in model.target_head.parameters())
     assert all(parameter.grad.any() for parameter in model.backbone[1].parameters())
     with_gradient = [

@@ -68,6 +68,22 @@ def source_embeddings(backbone: Any) -> Any:
     return backbone.base.get_input_embeddings()
 
 
+def test_a_new_model_shares_nothing_with_the_source_and_its_head_sees_entities_alone() -> None:
+    source = cut_language_model(make_model(), "hf:tiny", VOCABULARY)
+    model = source.new_model(3, 0).eval()
+    own = {id(one) for part in (source.backbone, source.head) for one in part.parameters()}
+    assert not own & {id(one) for one in model.parameters()}
+    seen: list[int] = []
+    model.source_head.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    ids, mask = sub_words()
+    inputs = TokenInputs(ids, mask, torch.arange(6), torch.tensor([1, 4]))
+    outputs = model(inputs)
+    assert seen == [2]
+    assert outputs.source_logits.equal(model.source_head(outputs.features[[1, 4]]))
+    assert model(inputs, with_source=False).source_logits is None
+    assert len(seen) == 2
+
+
 def test_a_new_head_starts_as_those_of_its_family_and_by_its_seed() -> None:
     source = cut_language_model(make_model(), "hf:tiny", VOCABULARY)
     first, same, other = (source.new_model(400, seed) for seed in (1, 1, 2))
