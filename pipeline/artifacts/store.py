@@ -137,12 +137,16 @@ class Store(Places):
     def save_best(self, best: Best) -> None:
         write_json(self.folder("tune") / "best.json", asdict(best))
 
+    def related_classes(self) -> int:
+        """How many rows a relationship has."""
+        return len(self.load_classes())
+
     def load_relationship(self, categories: int | None = None) -> Relationship:
         """Of so many source categories, where the caller knows how many they must be."""
         from pipeline.artifacts import tensors
 
         with self.whole("fit-relationship", "relationship.safetensors") as path:
-            found = tensors.read_relationship(path, len(self.load_classes()))
+            found = tensors.read_relationship(path, self.related_classes())
             tensors.check_sources(found.matrix.shape[1], categories)
         return found
 

@@ -4,15 +4,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked
 from safetensors.torch import load_file
 
 from pipeline.artifacts import Store
 from pipeline.common.files import write_aside
-from pipeline.common.formats import read_json, write_csv, write_json
+from pipeline.common.formats import write_csv, write_json
 from pipeline.common.tensors import write_tensors
 from pipeline.language.batches import TokenSet
 from pipeline.language.extraction import EntityStates, MaskedWords
@@ -66,6 +69,15 @@ class PreparedText:
         return [len(tokens) for tokens in self.sentences_by_number(name).values()]
 
 
+@checked(frozen=True)
+class TextClasses:
+    """Tags in label order, and the sub-words that fill up and that hide a word."""
+
+    classes: Annotated[list[str], Field(min_length=2)]
+    pad: Annotated[int, Field(ge=0)]
+    mask: Annotated[int, Field(ge=0)]
+
+
 class TextStore(Store):
     """The artifacts of a project of text; see Store."""
 
@@ -73,6 +85,15 @@ class TextStore(Store):
         if names == STATES:
             return self.folder(names[0]) / f"states/seed-{self.sample}.safetensors"
         return super().path(*names)
+
+    def load_classes(self) -> list[str]:
+        """The tags, in label order."""
+        found: TextClasses = self.load_json(TextClasses, "prepare-data", "classes.json")
+        return found.classes
+
+    def related_classes(self) -> int:
+        """The types of entities: a relationship has a row of each, whatever its tags are."""
+        return len(types_of(self.load_classes()))
 
     def save_sentences(
         self,
@@ -95,16 +116,21 @@ class TextStore(Store):
         write_csv(self.path("prepare-data", "manifest.csv"), manifest)
 
     def load_sentences(self) -> PreparedText:
-        classes = read_json(self.require("prepare-data", "classes.json"))
-        text = self.require("prepare-data", "sentences.jsonl").read_text(encoding="utf-8")
-        sentences = [Sentence.from_json(json.loads(line)) for line in text.split("\n") if line]
+        names: TextClasses = self.load_json(TextClasses, "prepare-data", "classes.json")
+        with self.whole("prepare-data", "sentences.jsonl") as path:
+            text = path.read_text(encoding="utf-8")
+            sentences = [Sentence.from_json(json.loads(line)) for line in text.split("\n") if line]
+        with self.whole("prepare-data", "manifest.csv") as path:
+            manifest = pd.read_csv(path)
+        with self.whole("prepare-data", "tokens.safetensors") as path:
+            tokens = TokenStore.load(path)
         return PreparedText(
-            pd.read_csv(self.require("prepare-data", "manifest.csv")),
-            classes["classes"],
+            manifest,
+            names.classes,
             sentences,
-            TokenStore.load(self.require("prepare-data", "tokens.safetensors")),
-            classes["pad"],
-            classes["mask"],
+            tokens,
+            names.pad,
+            names.mask,
         )
 
     def save_states(self, states: Mapping[str, EntityStates], masked: MaskedWords) -> None:
@@ -117,10 +143,11 @@ class TextStore(Store):
         write_tensors(self.path(*STATES), tensors)
 
     def load_states(self) -> tuple[dict[str, EntityStates], MaskedWords]:
-        tensors = load_file(self.require(*STATES))
-        names = EntityStates.__annotations__
-        states = {
-            split: EntityStates(*(tensors[f"{split}.{name}"] for name in names))
-            for split in ("train", "validation")
-        }
-        return states, MaskedWords(tensors["masked.states"], tensors["masked.sub_words"])
+        with self.whole(*STATES) as path:
+            tensors = load_file(path)
+            names = EntityStates.__annotations__
+            states = {
+                split: EntityStates(*(tensors[f"{split}.{name}"] for name in names))
+                for split in ("train", "validation")
+            }
+            return states, MaskedWords(tensors["masked.states"], tensors["masked.sub_words"])
