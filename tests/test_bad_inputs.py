@@ -71,7 +71,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> 
     root = place / "project"
     (place / ".dvc").mkdir()
     root.mkdir()
-    shutil.copy(empty_database, root.parent / "mlflow.db")
+    for name in ("mlflow.db", "text.db", "cut.db", "linked.db"):
+        shutil.copy(empty_database, place / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "COT_STORAGE", "WORLD_SIZE"):

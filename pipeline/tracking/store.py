@@ -11,6 +11,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Param
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.common.errors import UserError, one_line, without_password
 from pipeline.common.processes import is_alive
@@ -41,7 +42,7 @@ def connect(root: Path) -> tuple[MlflowClient, str]:
             _use_write_ahead_log(database)
             client = MlflowClient(f"sqlite:///{database}?timeout={LOCK_PATIENCE}")
             return _open(client, name, (place / "mlruns").as_uri())
-    except (MlflowException, OSError, sqlite3.Error) as error:
+    except (MlflowException, OSError, sqlite3.Error, SQLAlchemyError) as error:
         reason = without_password(one_line(error))[:160]
         shown = without_password(uri or str(database))
         raise UserError(
