@@ -91,20 +91,26 @@ class CategoryBlocks:
 def _dense(
     products: Float[Tensor, "curved target target"], diagonal: Float[Tensor, "curved target"]
 ) -> Divide:
-    """Divide by D - B^T B, from its inverse."""
-    block = torch.diag_embed(diagonal * (1 + JITTER)) - products
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(block))
+    """Divide by D - B^T B, from its inverse; by D alone where rounding left that not positive."""
+    low, failed = torch.linalg.cholesky_ex(torch.diag_embed(diagonal * (1 + JITTER)) - products)
+    low = torch.where(failed[:, None, None] > 0, torch.diag_embed(diagonal.sqrt()), low)
+    inverse = torch.cholesky_inverse(low)
     return lambda gradient, divided: torch.bmm(inverse, gradient[:, :, None])[:, :, 0]
 
 
 def _low_rank(
     rows: Float[Tensor, "curved nearest target"], diagonal: Float[Tensor, "curved target"]
 ) -> Divide:
-    """Divide by D - B^T B: D^-1 + E^T E with L E = B D^-1, L L^T = I - B D^-1 B^T (Woodbury)."""
+    """Divide by D - B^T B: D^-1 + E^T E with L E = B D^-1, L L^T = I - B D^-1 B^T (Woodbury).
+
+    By D alone where rounding left that not positive.
+    """
     scaled = rows / diagonal[:, None, :]
     one = (1 + JITTER) * torch.eye(rows.shape[1], dtype=rows.dtype)
-    low = torch.linalg.cholesky(torch.baddbmm(one, scaled, rows.mT, alpha=-1))
+    low, failed = torch.linalg.cholesky_ex(torch.baddbmm(one, scaled, rows.mT, alpha=-1))
+    low = torch.where(failed[:, None, None] > 0, one, low)
     root = torch.linalg.solve_triangular(low, scaled, upper=False)
+    root = root.masked_fill(failed[:, None, None] > 0, 0.0)
 
     def divide(gradient: Tensor, divided: Tensor) -> Tensor:
         inner = torch.bmm(root, gradient[:, :, None])
