@@ -69,8 +69,9 @@ def test_every_stage_leaves_its_artifacts(finished):
         *(f"fine-tune/{method}/seed-0/model.safetensors" for method in ("vanilla", "co-tuning")),
     ):
         assert (data / name).exists()
-    metrics = json.loads((data / "evaluate/co-tuning/seed-0/metrics.json").read_text())
-    assert 0.5 < metrics["accuracy"] <= 1
+    # Nine test images say little of a fine-tuning; their colours are no riddle for a probe.
+    metrics = json.loads((data / "evaluate/linear-probe/seed-0/metrics.json").read_text())
+    assert metrics["accuracy"] == 1
     heads = [
         json.loads((data / "evaluate" / method / "seed-0/source_head.json").read_text())
         for method in ("vanilla", "co-tuning")

@@ -16,7 +16,8 @@ import torch
 from layouts import coco_70, cub_200_2011, edit_lines
 from prepared_project import cot, write_prepared
 
-from pipeline.artifacts.tensors import read_images, read_logits, read_relationship, read_weights
+from pipeline.artifacts.images import read_images
+from pipeline.artifacts.tensors import read_logits, read_relationship, read_weights
 from pipeline.common.errors import UserError
 from pipeline.datasets.readers.coco_70 import list_coco_70
 from pipeline.datasets.readers.cub_200_2011 import list_cub_200_2011
