@@ -65,7 +65,7 @@ def load_language_model(name: str) -> LanguageSource:
     place, transformers = name.removeprefix("hf:"), _transformers()
     try:
         model, found = transformers.AutoModelForMaskedLM.from_pretrained(
-            place, output_loading_info=True
+            place, output_loading_info=True, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
         raise _not_loaded(name, error) from None
@@ -120,7 +120,9 @@ def load_tokenizer(name: str) -> Any:
     place = name.removeprefix("hf:")
     try:
         # Of those that tell a word's beginning by the space before it; others take no notice.
-        tokenizer = _transformers().AutoTokenizer.from_pretrained(place, add_prefix_space=True)
+        tokenizer = _transformers().AutoTokenizer.from_pretrained(
+            place, add_prefix_space=True, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise _not_loaded(name, error) from None
     if not tokenizer.is_fast:
