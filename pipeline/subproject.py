@@ -55,13 +55,15 @@ def make_project(folder: Path, checkout: Path, template: Path | None = None) -> 
     """Make the folder a project with the main params.yaml and stages; of one, write dvc.yaml anew.
 
     Args:
-        template: folder with another params.yaml and dvc.yaml, of a modality of its own.
+        template: folder with another params.yaml and stages.yaml, of a modality of its own. (DVC
+            would run a dvc.yaml where it lies.)
 
     Raises:
         UserError: it cannot be written, or params.yaml is not valid.
     """
     is_new = not (folder / "params.yaml").exists()
     main = template or checkout
+    definition = template / "stages.yaml" if template else checkout / "dvc.yaml"
     params = load(checkout / "params.yaml") if template is None else None
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +72,7 @@ def make_project(folder: Path, checkout: Path, template: Path | None = None) -> 
         _link_code(folder, checkout)
         shutil.copy(checkout / ".dvcignore", folder / ".dvcignore")
         _write(folder / ".gitignore", "/data/\n")
-        _write(folder / "dvc.yaml", stages_of(folder, main))
+        _write(folder / "dvc.yaml", stages_of(folder, definition))
         if is_new:
             shutil.copy(main / "params.yaml", folder / "params.yaml")
         if is_new and params is not None:
@@ -80,10 +82,9 @@ def make_project(folder: Path, checkout: Path, template: Path | None = None) -> 
     return is_new
 
 
-def stages_of(folder: Path, checkout: Path) -> str:
-    """The text of a project's dvc.yaml."""
-    main = checkout / "dvc.yaml"
-    return HEADING.format(os.path.relpath(main, folder)) + main.read_text()
+def stages_of(folder: Path, definition: Path) -> str:
+    """The text of a project's dvc.yaml, from the one that it copies."""
+    return HEADING.format(os.path.relpath(definition, folder)) + definition.read_text()
 
 
 def moved_paths(params: Params, folder: Path, checkout: Path) -> dict[str, dict[str, str]]:

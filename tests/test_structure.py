@@ -20,8 +20,8 @@ from stages.tune import SEARCH_CODE
 ROOT = Path(__file__).parents[1]
 
 
-def definitions(folder):
-    return YAML(typ="safe").load((ROOT / folder / "dvc.yaml").read_text())["stages"]
+def definitions(folder, file="dvc.yaml"):
+    return YAML(typ="safe").load((ROOT / folder / file).read_text())["stages"]
 
 
 TEXT = "pipeline/language/project"  # copied into a project, where the code is linked into
@@ -33,7 +33,7 @@ PIPELINES = {
         for stage, definition in definitions("experiments").items()
         if "do" in definition
     },
-    TEXT: definitions(TEXT),
+    TEXT: definitions(TEXT, "stages.yaml"),
 }
 STAGES = [(folder, stage) for folder, stages in PIPELINES.items() for stage in stages]
 

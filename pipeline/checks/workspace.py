@@ -82,7 +82,7 @@ def stages(root: Path) -> Finding:
         return Finding("stages", f"{root / 'dvc.yaml'}")
     if broken:
         raise UserError(f"{root / broken[0]} leads nowhere; `cot init` makes the link anew")
-    if (root / "dvc.yaml").read_text() != stages_of(root, checkout):
+    if (root / "dvc.yaml").read_text() != stages_of(root, checkout / "dvc.yaml"):
         text = "dvc.yaml is not that of the checkout; `cot init <images> --as .` copies it"
         return Finding("stages", text, "note")
     return Finding("stages", f"those of {checkout}")

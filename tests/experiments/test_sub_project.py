@@ -27,3 +27,4 @@ def test_neither_project_sees_the_stages_of_the_other():
     assert {"tune", "report"} <= set(main)
     assert {"claims@photographs", "gain-against-knowledge"} <= set(studies)
     assert not {name for name in studies if name in main}
+    assert not [name for name in main if "/" in name], "no other file of stages is in the project"

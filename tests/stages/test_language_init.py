@@ -40,7 +40,7 @@ def test_a_project_of_text_has_stages_of_its_own(
     assert isinstance(values, params.LanguageParams)
     data = values.prepare_data
     assert (data.source, data.scheme, data.root) == ("conll", "iob2", "../../raw")
-    text = (checkout / TEMPLATE / "dvc.yaml").read_text()
+    text = (checkout / TEMPLATE / "stages.yaml").read_text()
     assert (folder / "dvc.yaml").read_text().endswith(text)
     names = {one.addressing.rpartition(":")[2] for one in Repo(str(folder)).index.stages}
     assert {"prepare-data", "fine-tune@vanilla-0", "fine-tune@co-tuning-0", "report"} <= names
