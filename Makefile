@@ -67,7 +67,7 @@ test: $(VENV)/installed ## Run linters, the type checker and all tests
 test-fast: $(VENV)/installed ## Run the quick tests alone, while working
 	OMP_NUM_THREADS=1 pytest --quiet --numprocesses auto -m 'not slow and not processes'
 
-soak: $(VENV)/installed ## Kill the pipeline a hundred times, each time to the end again: an hour; SOAK='--kills 3 --starts 1'
+soak: $(VENV)/installed ## Kill the pipeline a hundred times, each time to the end again: hours on 2 cores; SOAK='--kills 3 --starts 1'
 	OMP_NUM_THREADS=1 PYTHONPATH=tests/helpers python benchmarks/soak.py $(SOAK)
 
 clean: ## Remove the environment and everything that stages made, but not dvc.lock
