@@ -39,8 +39,8 @@ class TrueTrainer(FoldTrainer):
 
     truth: torch.Tensor
 
-    def _teacher(self, temperature: float) -> Callable[[Fold], SourceLabels]:
-        return lambda fold: SourceLabels(self.truth, self.splits, temperature)
+    def _teacher(self, temperature: float) -> Callable[[int, Fold], SourceLabels]:
+        return lambda number, fold: SourceLabels(self.truth, self.splits, temperature)
 
 
 def main() -> None:
