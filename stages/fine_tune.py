@@ -1,9 +1,6 @@
 """Fine-tune the source model on the target data by one method."""
 
-import pandas as pd
-
 from pipeline.artifacts import Relationship, Store
-from pipeline.common.formats import write_csv
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.common.resume import resume_key
@@ -14,7 +11,6 @@ from pipeline.sources.models import load_source_model
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import resolve_compute
 from pipeline.training.distributed import Processes, joined_processes
-from pipeline.training.fit import FitResult
 from pipeline.training.methods import (
     TRAINING_CODE,
     SourceLabels,
@@ -67,7 +63,8 @@ def run_in(processes: Processes, params: Params, method: str) -> None:
             on_epoch=lambda record: run.log_metrics(record, int(record["epoch"])),
             on_batch=advance,
         )
-        save(store, method, result)
+        store.save_model_state(method, result.state, {"method": method})
+        store.save_history(method, result.history, result.kept_epoch)
         run.log_metrics({"kept_epoch": result.kept_epoch})
     checkpoint.unlink(missing_ok=True)
 
@@ -99,11 +96,3 @@ def prepare(
         processes,
     )
     return start, taught
-
-
-def save(store: Store, method: str, result: FitResult) -> None:
-    """The model of the best epoch, and the history of all."""
-    store.save_model_state(method, result.state, {"method": method})
-    history = pd.DataFrame(result.history)
-    history["kept"] = history["epoch"] == result.kept_epoch
-    write_csv(store.folder("fine-tune", method) / "history.csv", history)

@@ -1,7 +1,6 @@
 """Say whether Co-Tuning helped on this data, by how much, and how sure that is."""
 
 import logging
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pandas as pd
 from pipeline.artifacts import Diagnostics, Metrics, SourceHead, Store
 from pipeline.artifacts.tables import HISTORY, PREDICTIONS, TOP_CATEGORIES, TRIALS
 from pipeline.common.errors import UserError
-from pipeline.common.files import write_aside
+from pipeline.common.files import copy_into, write_aside
 from pipeline.common.formats import write_csv, write_json
 from pipeline.common.project import project_root
 from pipeline.params import Params
@@ -92,9 +91,7 @@ def copy_pictures(store: Store, params: Params, folder: Path) -> set[str]:
         sources[f"confusion-matrix-{method}.png"] = picture
     if store.load_best().trials:
         sources["trials.png"] = store.require_picture("tune", "trials.png")
-    for name, source in sources.items():
-        with write_aside(folder / name) as aside:
-            shutil.copyfile(source, aside)
+    copy_into(folder, sources)
     return {*sources, "comparison.png", "training.png", "class-gains.png"}
 
 

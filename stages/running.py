@@ -57,11 +57,12 @@ def explained(error: Exception) -> str:
     """What a line says of an error that the user can mend: of a disk that is full, a file that may
     not be read, a folder that is gone.
     """
+    from pipeline.common.errors import reason_of
+
     if not isinstance(error, OSError):
         return str(error).replace("\n", " ")  # a file may be called so
     place = f"{error.filename} cannot be used" if error.filename else "the system refused"
-    reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
-    return f"{place} ({reason}); make room or access, then run it again to go on"
+    return f"{place} ({reason_of(error)}); make room or access, then run it again to go on"
 
 
 def guard(call: Callable[[], None]) -> None:

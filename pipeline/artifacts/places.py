@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 from PIL import Image
@@ -29,6 +29,8 @@ class Places:
         sample: the one of fine_tune.seeds whose artifacts these are, where each has its own.
     """
 
+    files_of_a_sample: ClassVar = FILES_OF_A_SAMPLE
+
     def __init__(self, root: Path, sample: int = 0) -> None:
         self.root = root
         self.sample = sample
@@ -42,8 +44,8 @@ class Places:
     def path(self, *names: str) -> Path:
         """data/<names...>, or the sample's own file where each has one."""
         stage, *folders, last = names
-        if (stage, last) in FILES_OF_A_SAMPLE:
-            last = FILES_OF_A_SAMPLE[stage, last].format(self.sample)
+        if (stage, last) in self.files_of_a_sample:
+            last = self.files_of_a_sample[stage, last].format(self.sample)
         return self.folder(stage, *folders) / last
 
     def work_folder(self, stage: str) -> Path:

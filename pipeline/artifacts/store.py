@@ -192,6 +192,14 @@ class Store(Places):
 
         write_tensors(self.folder("fine-tune", method) / "model.safetensors", state, metadata)
 
+    def save_history(
+        self, method: str, history: Sequence[Mapping[str, float]], kept_epoch: int
+    ) -> None:
+        """One record an epoch, in a table that says which epoch's weights were kept."""
+        table = pd.DataFrame(history)
+        table["kept"] = table["epoch"] == kept_epoch
+        write_csv(self.folder("fine-tune", method) / "history.csv", table)
+
     def load_settings(self) -> dict[str, CellSettings]:
         """What tune-methods chose, by method."""
         found: dict[str, CellSettings] = self.load_json(

@@ -6,12 +6,12 @@ that are gone and a number that somebody changed are noticed too, where the file
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.common.errors import UserError, one_line, shortened
+from pipeline.common.errors import UserError, reason_of, shortened
 from pipeline.common.files import content_hash
 from pipeline.common.project import definition
 
@@ -51,13 +51,8 @@ def reading(root: Path, path: Path) -> Iterator[Path]:
     Raises:
         UserError: something did, or the file is not what its stage wrote.
     """
-    try:
+    with _refusing(lambda reason: damaged(root, path, reason)):
         yield path
-    except UserError:
-        raise
-    # Each format has errors of its own, and a damaged file may raise nearly any.
-    except Exception as error:
-        raise damaged(root, path, _reason(error)) from None
 
 
 @contextmanager
@@ -68,15 +63,29 @@ def reading_work(path: Path) -> Iterator[None]:
     Raises:
         UserError: something did.
     """
+
+    def refusal(reason: str) -> UserError:
+        return UserError(
+            f"{path} is damaged: {shortened(reason)}; delete it, and run this again to go on with "
+            "what else is finished"
+        )
+
+    with _refusing(refusal):
+        yield
+
+
+@contextmanager
+def _refusing(refusal: Callable[[str], UserError]) -> Iterator[None]:
+    """Refuse whatever goes wrong, with its reason: each format has errors of its own, and a damaged
+    file may raise nearly any.
+    """
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        raise UserError(
-            f"{path} is damaged: {shortened(_reason(error))}; delete it, and run this again to go "
-            "on with what else is finished"
-        ) from None
+        lacking = f"it has no {error.args[0]}" if isinstance(error, KeyError) else ""
+        raise refusal(lacking or reason_of(error)) from None
 
 
 def require_unchanged(root: Path, path: Path, content: str | None = None) -> None:
@@ -116,11 +125,3 @@ def read_run(root: Path, path: Path) -> Left:
         if not isinstance(left.run_id, str) or not isinstance(left.files, dict):
             raise ValueError("it names no run")
         return left
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or one_line(error)
-    if isinstance(error, KeyError):
-        return f"it has no {error.args[0]}"
-    return one_line(error)

@@ -18,6 +18,11 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def reason_of(error: Exception) -> str:
+    """Why something failed: of the system in its own words, which leave out the file's name."""
+    return (isinstance(error, OSError) and error.strerror) or one_line(error)
+
+
 def shortened(text: str) -> str:
     """The beginning of what may be long, for a message."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

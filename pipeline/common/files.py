@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,6 +35,13 @@ def write_folder_aside(folder: Path) -> Iterator[Path]:
         if folder.exists():
             folder.replace(Path(work) / "before")
         aside.replace(folder)
+
+
+def copy_into(folder: Path, sources: Mapping[str, Path]) -> None:
+    """Files under names of their own in a folder, each whole or not there at all."""
+    for name, source in sources.items():
+        with write_aside(folder / name) as aside:
+            shutil.copyfile(source, aside)
 
 
 def content_hash(path: Path) -> str:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -14,6 +13,7 @@ from pydantic.dataclasses import dataclass as checked
 from safetensors.torch import load_file
 
 from pipeline.artifacts import Store
+from pipeline.artifacts.tables import COUNT, TEXT, Columns
 from pipeline.common.files import write_aside
 from pipeline.common.formats import write_csv, write_json
 from pipeline.common.tensors import write_tensors
@@ -23,6 +23,7 @@ from pipeline.language.listing import Sentence
 from pipeline.language.tag_schemes import types_of
 from pipeline.language.tokens import TokenStore
 
+MANIFEST: Columns = {"row": COUNT, "split": TEXT}
 STATES = ("extract-logits", "states.safetensors")
 
 
@@ -57,8 +58,7 @@ class PreparedText:
 
     def rows(self, name: str) -> np.ndarray:
         """Numbers of the sentences of one split, in rising order."""
-        rows = self.manifest.loc[self.manifest["split"] == name, "row"]
-        return np.sort(rows.to_numpy(np.int64, copy=True))
+        return rows_of(self.manifest, name)
 
     def sentences_by_number(self, name: str) -> dict[int, tuple[str, ...]]:
         """The tokens of the sentences of one split, in the order of their numbers."""
@@ -67,6 +67,12 @@ class PreparedText:
     def lengths(self, name: str) -> list[int]:
         """Of the sentences of one split, in words."""
         return [len(tokens) for tokens in self.sentences_by_number(name).values()]
+
+
+def rows_of(manifest: pd.DataFrame, split: str) -> np.ndarray:
+    """Numbers of the sentences of one split, in rising order."""
+    rows = manifest.loc[manifest["split"] == split, "row"]
+    return np.sort(rows.to_numpy(np.int64, copy=True))
 
 
 @checked(frozen=True)
@@ -81,10 +87,7 @@ class TextClasses:
 class TextStore(Store):
     """The artifacts of a project of text; see Store."""
 
-    def path(self, *names: str) -> Path:
-        if names == STATES:
-            return self.folder(names[0]) / f"states/seed-{self.sample}.safetensors"
-        return super().path(*names)
+    files_of_a_sample = Store.files_of_a_sample | {STATES: "states/seed-{}.safetensors"}
 
     def load_classes(self) -> list[str]:
         """The tags, in label order."""
@@ -115,17 +118,19 @@ class TextStore(Store):
     def save_draw(self, manifest: pd.DataFrame) -> None:
         write_csv(self.path("prepare-data", "manifest.csv"), manifest)
 
+    def load_manifest(self) -> pd.DataFrame:
+        """Columns row and split."""
+        return self.load_table(MANIFEST, "prepare-data", "manifest.csv")
+
     def load_sentences(self) -> PreparedText:
         names: TextClasses = self.load_json(TextClasses, "prepare-data", "classes.json")
         with self.whole("prepare-data", "sentences.jsonl") as path:
             text = path.read_text(encoding="utf-8")
             sentences = [Sentence.from_json(json.loads(line)) for line in text.split("\n") if line]
-        with self.whole("prepare-data", "manifest.csv") as path:
-            manifest = pd.read_csv(path)
         with self.whole("prepare-data", "tokens.safetensors") as path:
             tokens = TokenStore.load(path)
         return PreparedText(
-            manifest,
+            self.load_manifest(),
             names.classes,
             sentences,
             tokens,

@@ -9,11 +9,17 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from pipeline.artifacts.tables import COUNT, TEXT, Column, Columns
 from pipeline.common.errors import UserError
-from pipeline.language.artifacts import PreparedText, TextStore
+from pipeline.language.artifacts import PreparedText, TextStore, rows_of
 from pipeline.language.batches import TokenSet
 from pipeline.language.entities import Tags, count_entities, strict_scores
 from pipeline.language.tag_schemes import OUTSIDE
+
+PREDICTIONS: Columns = {
+    **{"sentence": COUNT, "word": COUNT, "tag": TEXT, "prediction": TEXT},
+    "nll": Column("number", 0, may_lack=True),
+}
 
 
 def predictions_table(prepared: PreparedText, tokens: TokenSet, logits: Tensor) -> pd.DataFrame:
@@ -53,10 +59,9 @@ def read_predictions(store: TextStore, method: str) -> pd.DataFrame:
     Raises:
         UserError: it is missing, or of others.
     """
-    path = store.require("evaluate", method, "predictions.csv")
-    # A word may be NA, a type None.
-    table = pd.read_csv(path, dtype={"tag": str, "prediction": str}, keep_default_na=False)
-    if set(table["sentence"]) != set(store.load_sentences().rows("test").tolist()):
+    table = store.load_table(PREDICTIONS, "evaluate", method, "predictions.csv")
+    if set(table["sentence"]) != set(rows_of(store.load_manifest(), "test").tolist()):
+        path = store.path("evaluate", method, "predictions.csv")
         raise UserError(
             f"{path.relative_to(store.root)} is not of the present test sentences; make it again "
             f"with `cot stage evaluate --method {method} --seed {store.sample}`"

@@ -10,9 +10,11 @@ from torch import nn
 
 from pipeline.common.errors import UserError, one_line
 from pipeline.language.model import GivenStates, MaskedLanguageHead, TokenModel, WordStates
+from pipeline.sources.transformers_library import load_transformers
 
 # Where a family keeps the dropout before its classifier of tokens; the first that is set.
 DROPOUTS = ("classifier_dropout", "classifier_dropout_prob", "hidden_dropout_prob", "dropout")
+EXTRA = "language"
 HEAD_SCALE = 0.02  # where a family names none
 
 
@@ -62,7 +64,7 @@ def load_language_model(name: str) -> LanguageSource:
         UserError: there is no such model, it was trained without a masked language head, or it does
             more around its base than hand states to its head.
     """
-    place, transformers = name.removeprefix("hf:"), _transformers()
+    place, transformers = name.removeprefix("hf:"), load_transformers(EXTRA)
     try:
         model, found = transformers.AutoModelForMaskedLM.from_pretrained(
             place, output_loading_info=True, trust_remote_code=False
@@ -120,7 +122,7 @@ def load_tokenizer(name: str) -> Any:
     place = name.removeprefix("hf:")
     try:
         # Of those that tell a word's beginning by the space before it; others take no notice.
-        tokenizer = _transformers().AutoTokenizer.from_pretrained(
+        tokenizer = load_transformers(EXTRA).AutoTokenizer.from_pretrained(
             place, add_prefix_space=True, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
@@ -139,19 +141,6 @@ def vocabulary(tokenizer: Any, size: int) -> tuple[str, ...]:
     signs = ("Ġ", "▁")  # of byte-level and of sentence-piece vocabularies
     read = [token.lstrip("".join(signs)) or token for token in known]
     return tuple(read) + tuple(f"unused {number}" for number in range(len(read), size))
-
-
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError:
-        raise UserError(
-            "source_model: hf:<name> needs transformers, which is not installed; "
-            "run pip install '.[language]'"
-        ) from None
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    return transformers
 
 
 def _not_loaded(name: str, error: Exception) -> UserError:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from optuna.exceptions import StorageInternalError
 from optuna.storages.journal import JournalFileBackend
 
-from pipeline.common.errors import one_line
+from pipeline.common.errors import reason_of
 
 BLOCK = 65_536  # bytes
 
@@ -35,7 +35,7 @@ class Journal(JournalFileBackend):
         try:
             yield from super().read_logs(log_number_from)
         except (OSError, ValueError) as error:
-            raise JournalError(f"the journal cannot be read: {_reason(error)}") from None
+            raise JournalError(f"the journal cannot be read: {reason_of(error)}") from None
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
@@ -51,11 +51,7 @@ class Journal(JournalFileBackend):
             finally:
                 self._lock.release()
         except (OSError, RuntimeError) as error:  # of the file, of its lock
-            raise JournalError(f"the journal cannot be written: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    return (isinstance(error, OSError) and error.strerror) or one_line(error)
+            raise JournalError(f"the journal cannot be written: {reason_of(error)}") from None
 
 
 def _end_of_last_line(file: BinaryIO) -> int:

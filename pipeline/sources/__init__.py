@@ -15,5 +15,6 @@ __all__ = [
     "temperature",
     "timm_models",
     "torchvision_models",
+    "transformers_library",
     "weights",
 ]

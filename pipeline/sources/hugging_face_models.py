@@ -16,6 +16,9 @@ from pipeline.sources.source_model import (
     nearest_interpolation,
     without_classifier,
 )
+from pipeline.sources.transformers_library import load_transformers
+
+EXTRA = "hf"
 
 
 class Logits(nn.Module):
@@ -52,7 +55,7 @@ def load(name: str, weights: str, input_size: int | None) -> SourceModel:
             "`published`, or give another folder in source_model.name"
         )
     published = published_input(name, weights)
-    transformers = _transformers()
+    transformers = load_transformers(EXTRA)
     try:
         model, found = transformers.AutoModelForImageClassification.from_pretrained(
             name, output_loading_info=True, trust_remote_code=False
@@ -80,7 +83,7 @@ def published_input(name: str, weights: str) -> PublishedInput:
     Raises:
         UserError: there is no such model, or transformers is not installed.
     """
-    transformers = _transformers()
+    transformers = load_transformers(EXTRA)
     try:
         processor = transformers.AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
         resized = _side(processor.size)
@@ -115,19 +118,6 @@ def _for_classes(model: nn.Module, classes: Sequence[str]) -> nn.Module:
     config.id2label = dict(enumerate(classes))
     config.label2id = {name: number for number, name in enumerate(classes)}
     return model.model
-
-
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError:
-        raise UserError(
-            "source_model: hf:<name> needs transformers, which is not installed; "
-            "run pip install '.[hf]'"
-        ) from None
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    return transformers
 
 
 def _not_loaded(name: str, error: Exception) -> UserError:

@@ -16,10 +16,10 @@ from pipeline.training.compute import resolve_compute
 def run(params: LanguageParams, method: str) -> None:
     store, section = TextStore(project_root(), params.sample), params.evaluate
     compute = resolve_compute(params.compute.device, params.compute.precision)
-    prepared, state = store.load_sentences(), store.load_model_state(method)
-    source = load_language_model(params.source_model.name)
+    store.require("fine-tune", method, "model.safetensors")
+    prepared, source = store.load_sentences(), load_language_model(params.source_model.name)
     model = source.new_model(len(prepared.tags), params.sample_seed)
-    model.load_state_dict(state)
+    store.load_model(method, model, f"{len(prepared.tags)} tags on {params.source_model.name}")
     network = model.deploy().to(compute.device)
     test, folder = prepared.split("test"), store.folder("evaluate", method)
     with (

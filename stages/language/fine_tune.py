@@ -1,9 +1,6 @@
 """Fine-tune the masked language model to tag words, by one method."""
 
-import pandas as pd
-
 from pipeline.common.errors import UserError
-from pipeline.common.formats import write_csv
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.common.resume import resume_key
@@ -16,7 +13,7 @@ from pipeline.params.language_sections import TEXT_METHODS
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import resolve_compute
 from pipeline.training.distributed import Processes, joined_processes
-from pipeline.training.fit import FitResult, fit
+from pipeline.training.fit import fit
 from pipeline.training.schedule import samples_passed
 
 
@@ -70,14 +67,7 @@ def run_in(processes: Processes, params: LanguageParams, method: str) -> None:
             checkpoint=checkpoint,
             processes=processes,
         )
-        save(store, method, result)
+        store.save_model_state(method, result.state, {"method": method})
+        store.save_history(method, result.history, result.kept_epoch)
         run.log_metrics({"kept_epoch": result.kept_epoch})
     checkpoint.unlink(missing_ok=True)
-
-
-def save(store: TextStore, method: str, result: FitResult) -> None:
-    """The model of the kept epoch, and the history of all."""
-    store.save_model_state(method, result.state, {"method": method})
-    history = pd.DataFrame(result.history)
-    history["kept"] = history["epoch"] == result.kept_epoch
-    write_csv(store.folder("fine-tune", method) / "history.csv", history)

@@ -1,13 +1,14 @@
 """Say whether Co-Tuning helped on this text, by how much, and how sure that is."""
 
 import logging
-import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from pipeline.common.files import write_aside
-from pipeline.common.formats import read_json, write_json
+from pipeline.artifacts.tables import HISTORY, TOP_CATEGORIES
+from pipeline.common.files import copy_into, write_aside
+from pipeline.common.formats import write_json
 from pipeline.common.project import project_root
 from pipeline.language.artifacts import TextStore
 from pipeline.language.entities import (
@@ -86,15 +87,13 @@ def gather(store: TextStore, params: LanguageParams, pictures: list[str]) -> Tex
             if method != BASELINE and BASELINE in methods
         },
         histories={
-            method: pd.read_csv(store.require("fine-tune", method, "history.csv"))
+            method: store.load_table(HISTORY, "fine-tune", method, "history.csv")
             for method in methods
         },
         calibration=store.load_calibration(),
-        diagnostics=read_json(store.require("fit-relationship", "diagnostics.json")),
-        top_words=pd.read_csv(
-            store.require("fit-relationship", "top_categories.csv"),
-            dtype={"class": str, "category": str},
-            na_filter=False,
+        diagnostics=store.load_json(dict[str, Any], "fit-relationship", "diagnostics.json"),
+        top_words=store.load_table(TOP_CATEGORIES, "fit-relationship", "top_categories.csv").fillna(
+            {"category": ""}
         ),
         misses={method: misses(*tags, prepared.types) for method, tags in own.items()},
         examples=examples(prepared.sentences_by_number("test"), own),
@@ -106,7 +105,9 @@ def metrics_of(
     samples: list[TextStore], method: str, counts: list[EntityCounts], params: LanguageParams
 ) -> dict[str, object]:
     """As evaluate wrote them; of several samples the means, with intervals over all of it."""
-    found = [read_json(sample.require("evaluate", method, "metrics.json")) for sample in samples]
+    found = [
+        sample.load_json(dict[str, Any], "evaluate", method, "metrics.json") for sample in samples
+    ]
     if len(found) == 1:
         return dict(found[0])
     numbers = [name for name, value in found[0].items() if isinstance(value, float)]
@@ -137,12 +138,10 @@ def examples(
 def copy_pictures(store: TextStore, folder: Path) -> list[str]:
     """Bring the other stages' pictures here; the names of all that the report may show."""
     sources = {
-        "reliability.png": store.require("calibrate", "reliability.png"),
-        "relationship.png": store.require("fit-relationship", "relationship.png"),
+        "reliability.png": store.require_picture("calibrate", "reliability.png"),
+        "relationship.png": store.require_picture("fit-relationship", "relationship.png"),
     }
-    for name, source in sources.items():
-        with write_aside(folder / name) as aside:
-            shutil.copyfile(source, aside)
+    copy_into(folder, sources)
     return [*sources, "training.png"]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from pipeline.common.errors import one_line
+from pipeline.common.errors import reason_of
 from pipeline.common.interpolation import Interpolation
 
 MOST_PIXELS = 256_000_000
@@ -83,7 +83,7 @@ def reason(error: Exception) -> str:
     """Why an image cannot be read, in a few words."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image of a known format"
-    return (isinstance(error, OSError) and error.strerror) or one_line(error)
+    return reason_of(error)
 
 
 def _resize(image: Image.Image, size: int, interpolation: Interpolation) -> np.ndarray:
