@@ -10,6 +10,7 @@ from torch import nn
 
 from pipeline.common.errors import UserError, one_line
 from pipeline.language.model import GivenStates, MaskedLanguageHead, TokenModel, WordStates
+from pipeline.sources.hub import require_on_hub
 from pipeline.sources.transformers_library import load_transformers
 
 # Where a family keeps the dropout before its classifier of tokens; the first that is set.
@@ -66,6 +67,7 @@ def load_language_model(name: str) -> LanguageSource:
     """
     place, transformers = name.removeprefix("hf:"), load_transformers(EXTRA)
     try:
+        require_on_hub(place, "config.json")
         model, found = transformers.AutoModelForMaskedLM.from_pretrained(
             place, output_loading_info=True, trust_remote_code=False
         )
@@ -121,6 +123,7 @@ def load_tokenizer(name: str) -> Any:
     """
     place = name.removeprefix("hf:")
     try:
+        require_on_hub(place, "config.json")
         # Of those that tell a word's beginning by the space before it; others take no notice.
         tokenizer = load_transformers(EXTRA).AutoTokenizer.from_pretrained(
             place, add_prefix_space=True, trust_remote_code=False

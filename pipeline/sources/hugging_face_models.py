@@ -7,6 +7,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from pipeline.common.errors import UserError, one_line
+from pipeline.sources.hub import require_on_hub
 from pipeline.sources.source_model import (
     PublishedInput,
     SourceModel,
@@ -85,6 +86,7 @@ def published_input(name: str, weights: str) -> PublishedInput:
     """
     transformers = load_transformers(EXTRA)
     try:
+        require_on_hub(name, "config.json")
         processor = transformers.AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
         resized = _side(processor.size)
         cropped = getattr(processor, "do_center_crop", False)

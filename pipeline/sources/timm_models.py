@@ -10,6 +10,7 @@ from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_data_config
 from torch import Tensor, nn
 
 from pipeline.common.errors import UserError, nearest, one_line
+from pipeline.sources.hub import WEIGHTS, require_on_hub
 from pipeline.sources.source_model import (
     IMAGENET_CATEGORIES,
     PublishedInput,
@@ -116,6 +117,8 @@ def _model(name: str, weights: str, config: dict[str, Any], options: dict[str, A
         overlay |= {"state_dict": state, "num_classes": classes, "label_offset": 0}
         options = options | {"num_classes": classes}
     try:
+        if state is None and config.get("hf_hub_id"):
+            require_on_hub(config["hf_hub_id"], *WEIGHTS)
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     except TypeError as error:
         raise UserError(
