@@ -8,7 +8,7 @@ SIDE_BY_SIDE = dvc stage list --name-only | grep '^fine-tune@' \
   | env $(if $(filter 1,$(JOBS)),,OMP_NUM_THREADS=1) xargs -P $(JOBS) -n 1 dvc repro --single-item --quiet
 FASHION_MNIST := data/raw/FashionMNIST/raw
 
-.PHONY: help repro claims photographs known-relationship gain-against-knowledge browser test test-fast soak data fashion-mnist drawings clean
+.PHONY: help repro claims photographs known-relationship gain-against-knowledge browser test test-slow soak data fashion-mnist drawings clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -57,15 +57,15 @@ browser: ## Install the browser in which a test looks at the report's page: as r
 	command -v chromium > /dev/null || { apt-get update --quiet --quiet && DEBIAN_FRONTEND=noninteractive \
 	  apt-get install --yes --quiet --quiet --no-install-recommends -o DPkg::Lock::Timeout=300 chromium; }
 
-test: $(VENV)/installed ## Run linters, the type checker and all tests
+test: $(VENV)/installed ## Run linters, the type checker and the quick tests
 	ruff check
 	ruff format --check
 	mypy
 	lint-imports
-	OMP_NUM_THREADS=1 pytest --quiet --numprocesses auto --dist loadscope --no-loadscope-reorder
-
-test-fast: $(VENV)/installed ## Run the quick tests alone, while working
 	OMP_NUM_THREADS=1 pytest --quiet --numprocesses auto -m 'not slow and not processes'
+
+test-slow: $(VENV)/installed ## Run the other tests: whole pipelines, servers, browsers, exports
+	OMP_NUM_THREADS=1 pytest --quiet --numprocesses auto --dist loadscope --no-loadscope-reorder -m 'slow or processes'
 
 soak: $(VENV)/installed ## Kill the pipeline a hundred times, each time to the end again: hours on 2 cores; SOAK='--kills 3 --starts 1'
 	OMP_NUM_THREADS=1 PYTHONPATH=tests/helpers python benchmarks/soak.py $(SOAK)

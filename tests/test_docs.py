@@ -7,31 +7,15 @@ from typing import Any
 
 import pytest
 import typer
+from docs_text import PAGES, ROOT, blocks, typed
 from ruamel.yaml import YAML
 from typer.core import TyperGroup
 
 from pipeline import params
 from stages.cli import app
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMAND = typer.main.get_command(app)
 LONGEST_README = 150
-
-
-def blocks(kind: str) -> list[tuple[str, str]]:
-    """Page and text of each fenced block of a kind."""
-    return [
-        (page.name, text)
-        for page in PAGES
-        for text in re.findall(rf"```{kind}\n(.*?)```", page.read_text(), flags=re.S)
-    ]
-
-
-def typed(text: str) -> list[str]:
-    """The command lines of a console block, continued ones joined."""
-    lines = text.replace("\\\n", " ").splitlines()
-    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
 
 
 COT_LINES = sorted(

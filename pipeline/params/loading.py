@@ -139,8 +139,11 @@ def _read_overlay(path: Path, yaml: YAML) -> dict[str, Any]:
 
 def _merge(values: Any, changes: Mapping[str, Any]) -> None:
     for name, value in changes.items():
-        if isinstance(value, Mapping) and isinstance(values.get(name), Mapping):
-            _merge(values[name], value)
+        old = values.get(name)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            _merge(old, value)
+        elif isinstance(value, list) and isinstance(old, list):
+            old[:] = value  # written as it was, in a line or an item a line, comments and all
         else:
             values[name] = value
 

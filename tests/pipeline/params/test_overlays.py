@@ -1,5 +1,6 @@
 """Files of values over params.yaml, and the paper's tasks among them."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -146,6 +147,18 @@ def test_writing_changes_the_values_and_nothing_else(file: Path) -> None:
     assert "fine_tune.iterations: null -> 9050" in changes
     assert "fine_tune.step_at: [60] -> [6000]" in changes
     assert params.write_overlaid(file, preset("cub-200-2011")) == []
+
+
+@pytest.mark.parametrize("seeds", ["[4, 5] # ours", "# ours\n  - 4\n  - 5"])
+@pytest.mark.parametrize("changes", ['{"seeds": [0], "batch_size": 15}', "{seeds: [7, 8, 9]}"])
+def test_a_list_may_have_an_item_a_line(file: Path, seeds: str, changes: str) -> None:
+    text = re.sub("(?m)^  seeds: .*", f"  seeds: {seeds}", file.read_text())
+    file.write_text(text)
+    given = overlay(file.parent, f'{{"fine_tune": {changes}}}')
+    expected = params.load(file, (), given)
+    params.write_overlaid(file, given)
+    assert params.load(file) == expected
+    assert "# ours" in file.read_text()
 
 
 def test_a_section_that_the_file_leaves_out_is_added(tmp_path: Path) -> None:
