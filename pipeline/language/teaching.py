@@ -16,7 +16,8 @@ from pipeline.params.methods import BASELINE, CO_TUNING
 # What the weights of a trained network come from, as patterns below pipeline/.
 TRAINING_CODE = (
     *("cotuning/*.py", "language/*.py", "training/*.py"),
-    *("datasets/batches.py", "report/metrics.py", "sources/transformers_library.py"),
+    *("datasets/batches.py", "report/metrics.py"),
+    *("sources/hub.py", "sources/transformers_library.py"),
 )
 
 

@@ -6,6 +6,7 @@ __all__ = [
     "categories",
     "efficientnet_lite",
     "from_logits",
+    "hub",
     "hugging_face_models",
     "models",
     "ranking",

@@ -22,6 +22,7 @@ from pipeline.tracking.names import accepted, as_params
 from pipeline.tracking.pipelines import PARENT, describe, link_reused, pipeline_run
 from pipeline.tracking.provenance import git_tags
 from pipeline.tracking.store import connect, end_dead_runs, experiment_name
+from pipeline.tracking.system_metrics import system_metrics
 
 LARGEST_LOGGED_FILE = 5_000_000  # bytes; larger artifacts are found by their hash in DVC's cache
 
@@ -178,7 +179,8 @@ def stage_run(
     run._try(log_model_input, client, experiment, run.run_id, read)
     (outputs / RUN).unlink(missing_ok=True)
     with run.ending():
-        yield run
+        with system_metrics(client, run.run_id):
+            yield run
         files = sorted(path for path in outputs.rglob("*") if path.is_file())
         written = {path: content_hash(path) for path in files}
         run.log_files(written)
