@@ -104,21 +104,27 @@ def rank_sources(
 
 @app.command()
 def predict(
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE|DIR...", show_default=False, help="To classify.")
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE|DIR...",
+            show_default=False,
+            help="Images; for a project of text files with a sentence a line.",
+        ),
     ],
     method: ChosenMethod = None,
     seed: Seed = None,
     form: Annotated[
-        Literal["table", "csv", "json"], typer.Option("--format", help="json: a line an image.")
+        Literal["table", "csv", "json"],
+        typer.Option("--format", help="json: a line an image, or an entity."),
     ] = "table",
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="To write to.", show_default=False)
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Classes that are listed of each image.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="Classes that are listed of each.")] = 5,
 ) -> None:
-    """Classify images by a fine-tuned model, with calibrated probabilities."""
-    options = {"images": images, "method": method, "form": form, "output": output, "top": top}
+    """Classify images by a fine-tuned model, with calibrated probabilities; or find entities."""
+    options = {"files": files, "method": method, "form": form, "output": output, "top": top}
     run_stage("predict", None, None, seed=seed, **options)
 
 

@@ -17,7 +17,7 @@ def run(params: Params, form: str, method: str | None, output: Path | None) -> N
     store = Store(project_root(), params.sample)
     folder = store.root / "exports" / form if output is None else output.absolute()
     require_replaceable(folder)
-    method = trained_method(store, params, method)
+    method = trained_method(store, params.fine_tune.methods, method)
     with write_folder_aside(folder) as aside:
         _, found = export(store, params, chosen, method, aside)
     here = Path.cwd()

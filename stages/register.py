@@ -17,7 +17,7 @@ def run(params: Params, name: str, method: str | None, alias: str | None) -> Non
     check_names(name, alias)
     form = form_named("mlflow", params.source_model.name)
     store = Store(project_root(), params.sample)
-    method = trained_method(store, params, method)
+    method = trained_method(store, params.fine_tune.methods, method)
     with tempfile.TemporaryDirectory() as folder:
         description, _ = export(store, params, form, method, Path(folder))
         version = register(store, Path(folder), description, name, alias)

@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 def run(params: Params, method: str | None, host: str, port: int) -> None:
     store = Store(project_root(), params.sample)
     place = listening(host, port)
-    model = load_target_model(store, params, trained_method(store, params, method))
+    method = trained_method(store, params.fine_tune.methods, method)
+    model = load_target_model(store, params, method)
     relationship = store.load_relationship().matrix
     classify = Classifier(model, relationship, store.load_categories(), threading.Lock())
     app = create_app(classify, params.source_model.name, Limits())

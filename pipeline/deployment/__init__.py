@@ -1,9 +1,10 @@
 """A fine-tuned model at work: from an image as a user has it to calibrated probabilities.
 
-`target_model` puts the artifacts together, `images` opens what a user brings, `server` answers
-over HTTP, with bounds from `uploads` and `connections`. For other programs `exports` writes it in
-one of the `forms` (ONNX, ...) with its `description` and `model_card`; `classifier` is the network
-that most of them hold, `registry` registers one with MLflow.
+`target_model` puts the artifacts together, `images` opens what a user brings, `found` writes what
+the model said of it, `server` answers over HTTP, with bounds from `uploads` and `connections`. For
+other programs `exports` writes it in one of the `forms` (ONNX, ...) with its `description` and
+`model_card`; `classifier` is the network that most of them hold, `registry` registers one with
+MLflow.
 """
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "description",
     "exports",
     "forms",
+    "found",
     "images",
     "model_card",
     "registry",

@@ -1,5 +1,6 @@
 """A fine-tuned model with all that it needs to classify an image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,8 +116,11 @@ def load_target_model(store: Store, params: Params, method: str) -> TargetModel:
     )
 
 
-def trained_method(store: Store, params: Params, method: str | None) -> str:
+def trained_method(store: Store, methods: Sequence[str], method: str | None) -> str:
     """The method to take: the given one, else what tune recommends, else the first trained.
+
+    Args:
+        methods: of fine_tune.
 
     Raises:
         UserError: no method was fine-tuned, or the given one was not.
@@ -125,12 +129,10 @@ def trained_method(store: Store, params: Params, method: str | None) -> str:
         store.require("fine-tune", method, "model.safetensors")
         return method
     trained = [
-        name
-        for name in params.fine_tune.methods
-        if store.path("fine-tune", name, "model.safetensors").exists()
+        name for name in methods if store.path("fine-tune", name, "model.safetensors").exists()
     ]
     if not trained:
-        store.require("fine-tune", params.fine_tune.methods[0], "model.safetensors")
+        store.require("fine-tune", methods[0], "model.safetensors")
     found = store.load_best().recommendation
     preferred = [found.method, found.runner_up, BASELINE] if found else [BASELINE]
     return next((name for name in preferred if name in trained), trained[0])

@@ -18,6 +18,7 @@ __all__ = [
     "sampling",
     "source",
     "tag_schemes",
+    "tagging",
     "teaching",
     "tokens",
     "training_data",

@@ -46,6 +46,12 @@ class TokenSet:
         return torch.cat([torch.arange(*span) for span in spans])
 
     @property
+    def word_sentences(self) -> Tensor:
+        """The numbers of their sentences, in the same order."""
+        counts = self.store.word_starts.diff()[self.parts]
+        return self.store.sentences[self.parts].repeat_interleave(counts)
+
+    @property
     def labels(self) -> Tensor:
         return self.store.labels[self.word_places]
 

@@ -41,11 +41,10 @@ def tags_of_sentences(
         lengths: in words, of the sentences in the order of their first part.
     """
     store, places = tokens.store, tokens.word_places
-    counts = store.word_starts.diff()[tokens.parts]
-    owners = store.sentences[tokens.parts].repeat_interleave(counts).tolist()
     sentences = list(dict.fromkeys(store.sentences[tokens.parts].tolist()))
     found = {number: [OUTSIDE] * length for number, length in zip(sentences, lengths, strict=True)}
     words = store.words[places].tolist()
+    owners = tokens.word_sentences.tolist()
     for owner, word, label in zip(owners, words, labels.tolist(), strict=True):
         found[owner][word] = tags[label]
     return [found[number] for number in sentences]

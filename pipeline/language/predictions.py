@@ -29,13 +29,11 @@ def predictions_table(prepared: PreparedText, tokens: TokenSet, logits: Tensor) 
         logits: [word, tag], of the words of the parts.
     """
     store, places = tokens.store, tokens.word_places
-    counts = store.word_starts.diff()[tokens.parts]
-    owners = store.sentences[tokens.parts]
-    numbers = owners.unique().tolist()
+    numbers = store.sentences[tokens.parts].unique().tolist()
     nll = -logits.double().log_softmax(dim=1).gather(1, store.labels[places][:, None])[:, 0]
     seen = pd.DataFrame(
         {
-            "sentence": owners.repeat_interleave(counts).numpy(),
+            "sentence": tokens.word_sentences.numpy(),
             "word": store.words[places].numpy(),
             "prediction": [prepared.tags[label] for label in logits.argmax(dim=1).tolist()],
             "nll": nll.numpy(),

@@ -1,0 +1,64 @@
+"""Rows of what a model said of a user's files, as tables for other programs."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from rich.console import Console
+
+from pipeline.common.files import write_aside
+from pipeline.datasets.listing import name_some
+
+Form = Literal["table", "csv", "json"]
+
+
+def ranked(
+    names: Sequence[str], probabilities: Sequence[float], top: int
+) -> tuple[dict[str, Any], ...]:
+    """The most probable names first, each as its class and its probability."""
+    pairs = sorted(zip(names, probabilities, strict=True), key=lambda pair: -pair[1])
+    return tuple({"class": name, "probability": value} for name, value in pairs[:top])
+
+
+def write_rows(rows: Sequence[Mapping[str, Any]], output: Path | None, form: Form) -> None:
+    """As JSON lines or else as CSV, into a file or to the terminal.
+
+    Args:
+        rows: values by name, and `top` of ranked(), of which CSV has a column each from the second.
+    """
+    if form == "json":
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    else:
+        text = pd.DataFrame(map(_flat, rows)).to_csv(index=False)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    with write_aside(output) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def others(row: Mapping[str, Any]) -> str:
+    """What a row has after its most probable class, in words."""
+    return ", ".join(f"{one['class']} {one['probability']:.1%}" for one in row["top"][1:])
+
+
+def tell_unreadable(unreadable: Mapping[Path, str], files: int, what: str) -> None:
+    """Say on standard error which of so many files could not be read, if any."""
+    if unreadable:
+        message = f"{len(unreadable)} of {files} {what} cannot be read: {named(unreadable)}"
+        Console(stderr=True).print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def named(unreadable: Mapping[Path, str]) -> str:
+    return name_some([f"{path} ({reason})" for path, reason in unreadable.items()])
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {name: value for name, value in row.items() if name != "top"}
+    further: Iterable[tuple[int, Mapping[str, Any]]] = enumerate(row["top"][1:], 2)
+    for place, one in further:
+        flat |= {f"class_{place}": one["class"], f"probability_{place}": one["probability"]}
+    return flat

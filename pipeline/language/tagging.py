@@ -1,0 +1,98 @@
+"""Entities of a user's own sentences."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from seqeval.metrics.sequence_labeling import get_entities
+from torch import Tensor
+
+from pipeline.common.errors import UserError, reason_of
+from pipeline.language.batches import TokenSet
+from pipeline.language.inference import tags_of_sentences
+from pipeline.language.listing import Sentence
+from pipeline.language.tag_schemes import OUTSIDE, type_of
+
+SUFFIX = ".txt"
+
+
+class Entity(NamedTuple):
+    """What a model takes for one.
+
+    Attributes:
+        sentence: its place among the sentences.
+        words: which of its words.
+        type: by their tags.
+        probabilities: of being outside, then of each type in the order of the tags, [1 + types]:
+            means over these words.
+    """
+
+    sentence: int
+    words: range
+    type: str
+    probabilities: Tensor
+
+
+def find_texts(places: Sequence[Path]) -> list[Path]:
+    """The files that are named, and those with .txt below the folders that are named, sorted.
+
+    Raises:
+        UserError: a place does not exist, or there is no such file.
+    """
+    found: list[Path] = []
+    for place in places:
+        if not place.exists():
+            raise UserError(f"{place} does not exist; name files of text, or folders of them")
+        found += sorted(place.rglob(f"*{SUFFIX}")) if place.is_dir() else [place]
+    if not found:
+        raise UserError(f"there is no {SUFFIX} file in {', '.join(map(str, places))}")
+    return found
+
+
+def read_text(path: Path) -> list[Sentence]:
+    """The sentences of a file: one a line, its words between spaces; empty lines have none.
+
+    Raises:
+        UserError: the file cannot be read, or is not in UTF-8.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise UserError(reason_of(error)) from None
+    except UnicodeDecodeError:
+        raise UserError("not in UTF-8") from None
+    return [
+        Sentence(tuple(words), (OUTSIDE,) * len(words), os.fspath(path), (number,) * len(words))
+        for number, words in enumerate(map(str.split, lines), 1)
+        if words
+    ]
+
+
+def entities(
+    tokens: TokenSet, logits: Tensor, tags: Sequence[str], lengths: Sequence[int]
+) -> Iterator[Entity]:
+    """The entities of all sentences, as evaluate counts them, in their order.
+
+    A word that the tokenizer made nothing of is outside, surely.
+
+    Args:
+        tokens: all parts of the sentences.
+        logits: [word, tag], of the words of the parts.
+        tags: in label order.
+        lengths: of the sentences, in words.
+    """
+    types = list(dict.fromkeys(map(type_of, tags)))
+    groups = torch.tensor([types.index(type_of(tag)) for tag in tags])
+    of_types = torch.zeros(len(logits), len(types)).index_add(1, groups, logits.softmax(dim=1))
+    starts = torch.tensor([0, *lengths]).cumsum(dim=0)
+    surely = torch.eye(len(types))[0]
+    every = surely.repeat(int(starts[-1]), 1)
+    places = starts[tokens.word_sentences.long()] + tokens.store.words[tokens.word_places]
+    every[places] = of_types
+    found = tags_of_sentences(tokens, logits.argmax(dim=1), tags, lengths)
+    for number, (start, own) in enumerate(zip(starts.tolist(), found, strict=False)):
+        for name, first, last in get_entities(own):
+            mean = every[start + first : start + last + 1].mean(dim=0)
+            yield Entity(number, range(first, last + 1), name, mean)

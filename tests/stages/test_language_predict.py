@@ -1,0 +1,107 @@
+"""Entities of a user's own sentences."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import typer
+from tiny_language import save_model, write_conll
+
+from stages.running import run_stage
+
+PARAMS = """
+source_model: {{name: "{name}", longest: 9}}
+prepare_data: {{source: conll, root: text}}
+extract_logits: {{calibration_words: 40}}
+fine_tune: {{seeds: [0], epochs: 8, batch_size: 8, learning_rate: 0.01, optimizer: adamw}}
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """A project in which vanilla was fine-tuned and judged."""
+    root = tmp_path_factory.mktemp("tagging")
+    (root / "mlflow.db").write_bytes(empty_database.read_bytes())
+    name = save_model(root / "model", everywhere=False)
+    write_conll(root / "text", {"train.txt": 60, "valid.txt": 16, "test.txt": 30})
+    (root / "params.yaml").write_text(PARAMS.format(name=name))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        for stage in ("prepare_data", "extract_logits"):
+            run_stage(stage, None, None)
+        run_stage("calibrate", None, None, seed=0)
+        run_stage("tune", None, None, workers=None, storage=None)
+        run_stage("fit_relationship", None, None, seed=0)
+        for stage in ("fine_tune", "evaluate"):
+            run_stage(stage, None, None, method="vanilla", seed=0)
+    return root
+
+
+@pytest.fixture
+def at(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(trained)
+    return trained
+
+
+def predict(*files: str, form: str = "json", output: Path | None = None, top: int = 3) -> None:
+    given = {"method": None, "form": form, "output": output, "top": top}
+    run_stage("predict", None, None, seed=None, files=[Path(file) for file in files], **given)
+
+
+def test_the_entities_are_those_that_evaluate_counted(at: Path, tmp_path: Path) -> None:
+    judged = pd.read_csv(at / "data/evaluate/vanilla/seed-0/predictions.csv", na_filter=False)
+    texts = (at / "text/test.txt").read_text().split("\n\n")[1:]
+    sentences = [[line.split()[0] for line in text.splitlines()] for text in texts if text.strip()]
+    expected = []
+    for line, (words, (_, own)) in enumerate(
+        zip(sentences, judged.groupby("sentence"), strict=True), 1
+    ):
+        tags = [*own.sort_values("word")["prediction"], "O"]
+        starts = [place for place, tag in enumerate(tags) if tag.startswith("B-")]
+        for start in starts:
+            end = next(p for p in range(start + 1, len(tags)) if not tags[p].startswith("I-"))
+            expected.append((line, " ".join(words[start:end]), tags[start].removeprefix("B-")))
+    own = tmp_path / "mine.txt"
+    own.write_text("".join(" ".join(words) + "\n" for words in sentences))
+    output = tmp_path / "found.jsonl"
+    predict(str(own), output=output)
+    rows: list[dict[str, Any]] = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [(row["line"], row["text"], row["class"]) for row in rows] == expected
+    for row in rows:
+        assert row["path"] == str(own)
+        assert len(row["top"]) == 3
+        assert 0 < row["probability"] <= row["top"][0]["probability"] <= 1
+
+
+def test_what_cannot_be_read_is_listed_and_the_rest_is_shown(
+    at: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("in Rome it rains\n\n  \nAnn Smith sleeps " + "they " * 20)
+    (tmp_path / "b.txt").write_bytes("Málaga".encode("latin-1"))
+    predict(str(tmp_path), form="table")
+    shown = capsys.readouterr()
+    assert "Rome" in shown.out
+    assert "in 2 sentences, by vanilla." in shown.out
+    assert "1 of 2 files cannot be read" in shown.err
+    assert "not in UTF-8" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("nowhere", "nowhere does not exist; name files of text"),
+        ("data/evaluate", "there is no .txt file in data/evaluate"),
+        ("empty.txt", "there is no sentence to read"),
+    ],
+)
+def test_mistakes_are_one_line(
+    at: Path, place: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (at / "empty.txt").write_text("\n")
+    with pytest.raises(typer.Exit):
+        predict(place)
+    said = capsys.readouterr().err
+    assert words in said
+    assert len(said.strip().splitlines()) == 1
