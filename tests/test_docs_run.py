@@ -15,7 +15,7 @@ RUN = (
 ELSEWHERE = {
     "claims.md": "takes hours; tests/pipeline/claims runs the stages on a tiny pool",
     "data-sets.md": "on data that are fetched by hand; tests/test_overlay_experiments.py",
-    "language.md": "tests/stages/test_language_path.py, test_language_predict.py",
+    "language.md": "tests/stages/test_language_path.py, test_language_at_work.py",
     "paper-tasks.md": "as data-sets.md",
     "relationship.md": "takes hours; as claims.md",
     "reliability.md": "the tests themselves; takes hours",

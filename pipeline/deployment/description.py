@@ -88,7 +88,7 @@ def describe(store: Store, params: Params, model: TargetModel) -> Description:
         method=model.method,
         seed=params.sample,
         source_model={
-            "name": _shared_name(source.name),
+            "name": shared_name(source.name),
             "weights": Path(source.weights).name,
             "licence": licence(source.name, source.weights),
         },
@@ -108,7 +108,7 @@ def describe(store: Store, params: Params, model: TargetModel) -> Description:
         metrics=store.load_json(Metrics, *named) if store.path(*named).exists() else {},
         crops=params.evaluate.crops,
         git={name.rpartition(".")[2]: value for name, value in git_tags(store.root).items()},
-        runs=_runs(store, model.method),
+        runs=runs_behind(store, model.method),
     )
 
 
@@ -126,13 +126,14 @@ def licence(source: str, weights: str) -> str:
     return "unknown"
 
 
-def _shared_name(source: str) -> str:
+def shared_name(source: str) -> str:
     """Of a model in a local folder the folder's name: where it lies concerns nobody else."""
     prefix, colon, name = source.rpartition("hf:")
     return f"{prefix}{colon}{Path(name).name}" if Path(name).is_dir() else source
 
 
-def _runs(store: Store, method: str) -> dict[str, str]:
+def runs_behind(store: Store, method: str) -> dict[str, str]:
+    """Ids of the MLflow runs of the artifacts that a model comes from, by stage."""
     folders = {stage: store.folder(stage) for stage in OF_ALL_METHODS}
     folders |= {stage: store.folder(stage, method) for stage in OF_A_METHOD}
     files = {stage: folder / RUN for stage, folder in folders.items() if (folder / RUN).exists()}

@@ -1,6 +1,8 @@
 """The model card of an export, as the hub and people read it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -22,6 +24,21 @@ def model_card(description: Description, loading: str) -> str:
     Args:
         loading: lines of Python that load and ask the model.
     """
+    splits = {name: count for name, count in description.data.items() if name != "source"}
+    values = {"of": description, "loading": loading, "splits": splits}
+    return _render("model-card.md", values | {"listed": LISTED, "measures": MEASURES})
+
+
+def token_classifier_card(description: Mapping[str, Any]) -> str:
+    """The same of a model of text.
+
+    Args:
+        description: source_model, method, seed, types, metrics with their intervals, and runs.
+    """
+    return _render("token-classifier-card.md", description)
+
+
+def _render(template: str, values: Mapping[str, Any]) -> str:
     places = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
@@ -29,10 +46,4 @@ def model_card(description: Description, loading: str) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return places.get_template("model-card.md").render(
-        of=description,
-        loading=loading,
-        listed=LISTED,
-        measures=MEASURES,
-        splits={name: count for name, count in description.data.items() if name != "source"},
-    )
+    return places.get_template(template).render(values)

@@ -18,6 +18,7 @@ __all__ = [
     "sampling",
     "source",
     "tag_schemes",
+    "tagger",
     "tagging",
     "teaching",
     "tokens",

@@ -7,7 +7,7 @@ from pipeline.language.artifacts import TextStore
 from pipeline.language.entities import count_entities, score_intervals
 from pipeline.language.inference import predict_words
 from pipeline.language.predictions import predictions_table, tags_by_sentence, text_metrics
-from pipeline.language.source import load_language_model
+from pipeline.language.tagger import load_tagger
 from pipeline.params import LanguageParams
 from pipeline.tracking.runs import stage_run
 from pipeline.training.compute import resolve_compute
@@ -16,11 +16,8 @@ from pipeline.training.compute import resolve_compute
 def run(params: LanguageParams, method: str) -> None:
     store, section = TextStore(project_root(), params.sample), params.evaluate
     compute = resolve_compute(params.compute.device, params.compute.precision)
-    store.require("fine-tune", method, "model.safetensors")
-    prepared, source = store.load_sentences(), load_language_model(params.source_model.name)
-    model = source.new_model(len(prepared.tags), params.sample_seed)
-    store.load_model(method, model, f"{len(prepared.tags)} tags on {params.source_model.name}")
-    network = model.deploy().to(compute.device)
+    prepared = store.load_sentences()
+    network = load_tagger(store, params, method).deploy().to(compute.device)
     test, folder = prepared.split("test"), store.folder("evaluate", method)
     with (
         stage_run(

@@ -17,8 +17,9 @@ from pipeline.language.artifacts import TextClasses, TextStore
 from pipeline.language.batches import TokenSet
 from pipeline.language.inference import predict_words
 from pipeline.language.listing import Sentence
-from pipeline.language.source import load_language_model, load_tokenizer
+from pipeline.language.source import load_tokenizer
 from pipeline.language.tag_schemes import OUTSIDE, types_of
+from pipeline.language.tagger import load_tagger
 from pipeline.language.tagging import entities, find_texts, read_text
 from pipeline.language.tokens import tokenise
 from pipeline.params import LanguageParams
@@ -68,11 +69,9 @@ def found(
     name = params.source_model.name
     classes: TextClasses = store.load_json(TextClasses, "prepare-data", "classes.json")
     compute = resolve_compute(params.compute.device, params.compute.precision)
-    model = load_language_model(name).new_model(len(classes.classes), params.sample_seed)
-    store.load_model(method, model, f"{len(classes.classes)} tags on {name}")
     tokens = tokenise(sentences, classes.classes, load_tokenizer(name), params.source_model.longest)
     parts = TokenSet(tokens, torch.arange(len(tokens.sentences)), classes.pad)
-    network = model.deploy().to(compute.device)
+    network = load_tagger(store, params, method).deploy().to(compute.device)
     with progress("predict", len(tokens.words)) as advance:
         logits = predict_words(network, parts, params.evaluate.batch_size, compute, advance)
     names = (OUTSIDE, *types_of(classes.classes))

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 PLACES, NAMES = ("Rome", "Paris", "London", "Oslo"), ("Ann", "Bob", "Eve", "Tom")
 FIRMS = ("Acme", "Initech", "Globex")
@@ -57,6 +57,7 @@ def make_tokenizer() -> Any:
     tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
     ends = (("[SEP]", numbers["[SEP]"]), ("[CLS]", numbers["[CLS]"]))
     tokenizer.post_processor = processors.BertProcessing(*ends)
     marks = ("pad", "unk", "cls", "sep", "mask")

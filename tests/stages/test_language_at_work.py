@@ -1,4 +1,4 @@
-"""Entities of a user's own sentences."""
+"""A fine-tuned tagger at work: on a user's own sentences, and in transformers."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import transformers
 import typer
 from tiny_language import save_model, write_conll
 
@@ -86,6 +87,35 @@ def test_what_cannot_be_read_is_listed_and_the_rest_is_shown(
     assert "in 2 sentences, by vanilla." in shown.out
     assert "1 of 2 files cannot be read" in shown.err
     assert "not in UTF-8" in shown.err
+
+
+def test_transformers_finds_the_same_entities_in_an_export(
+    at: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "tagger"
+    run_stage("export", None, None, seed=None, form="hugging-face", method=None, output=folder)
+    assert "on 30 sentences of the test" in " ".join(capsys.readouterr().out.split())
+    text = "they bought Globex Corp Acme in Rome"
+    (tmp_path / "mine.txt").write_text(text)
+    predict(str(tmp_path / "mine.txt"), output=tmp_path / "found.jsonl")
+    own = [json.loads(line) for line in (tmp_path / "found.jsonl").read_text().splitlines()]
+    tag = transformers.pipeline(
+        "token-classification", model=str(folder), aggregation_strategy="first"
+    )
+    found = [(one["entity_group"], one["word"]) for one in tag(text)]
+    assert found == [(row["class"], row["text"]) for row in own]
+    assert found
+    card = (folder / "README.md").read_text()
+    assert "find LOC, ORG, PER" in card
+    assert "| f1 | " in card
+    description = json.loads((folder / "model.json").read_text())
+    assert description["runs"].keys() >= {"prepare-data", "fine-tune", "evaluate"}
+
+
+def test_no_other_form_is_taken(at: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit):
+        run_stage("export", None, None, seed=None, form="onnx", method=None, output=None)
+    assert "is exported as hugging-face alone" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
