@@ -1,5 +1,6 @@
 """Check whether all that the stages need is in order."""
 
+import importlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +8,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.checks import Finding, checked, environment, images, workspace
+from pipeline.checks import Finding, checked, environment, workspace
 from pipeline.common.errors import UserError
 from pipeline.common.project import project_root, tracking_root
-from pipeline.params import load
+from pipeline.params import load_project
 
 MARKS = {"good": ("✓", "green"), "note": ("·", "yellow"), "mend": ("✗", "red")}
 PATIENCE = 9.0  # seconds, from the start, for what DVC says
@@ -53,15 +54,14 @@ def run() -> bool:
 def _of_params(root: Path) -> dict[str, Callable[[], Finding]]:
     """Those that need params.yaml to be valid; the reason why not where it is none."""
     try:
-        params = load(root / "params.yaml")
+        params = load_project(root / "params.yaml")
     except UserError as error:
         invalid = Finding("params", str(error), "mend")
         return {"params": lambda: invalid}
     return {
         "params": lambda: Finding("params", f"{root / 'params.yaml'}"),
-        "device": lambda: environment.device(params),
-        "images": lambda: images.data_folder(params, root),
-        "disk": lambda: images.room(params, root),
+        "device": lambda: environment.device(params.compute),
+        **importlib.import_module(f"{params.pages}.checks").checks_of(params, root),
     }
 
 

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from pipeline.checks.finding import Finding
-from pipeline.params import Params
+from pipeline.params.sections import Compute
 
 
 def python_version(checkout: Path) -> Finding:
@@ -45,14 +45,14 @@ def packages(checkout: Path) -> Finding:
     return Finding("packages", f"{len(wanted)} as pyproject.toml asks for")
 
 
-def device(params: Params) -> Finding:
+def device(wanted: Compute) -> Finding:
     """What the network will run on, and in which precision."""
     # It takes seconds to import.
     import torch
 
     from pipeline.training.compute import resolve_compute
 
-    compute = resolve_compute(params.compute.device, params.compute.precision)
+    compute = resolve_compute(wanted.device, wanted.precision)
     if compute.device.type == "cuda":
         name = torch.cuda.get_device_name(compute.device)
         memory = torch.cuda.get_device_properties(compute.device).total_memory
@@ -61,7 +61,7 @@ def device(params: Params) -> Finding:
         what = f"{os.cpu_count()} cores" if compute.device.type == "cpu" else "the machine's GPU"
     precision = str(compute.dtype).removeprefix("torch.")
     text = f"{compute.device} ({what}), {precision}"
-    if (count := params.compute.processes) > 1 and compute.device.type == "cuda":
+    if (count := wanted.processes) > 1 and compute.device.type == "cuda":
         there = torch.cuda.device_count()
         if there < count:
             text += f"; compute.processes is {count}, and {there} GPUs are there: lower it"

@@ -1,12 +1,15 @@
 """Two runs side by side: what they were given, what they measured."""
 
-from collections.abc import Callable
-from pathlib import Path
+import tempfile
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from pipeline.common.errors import UserError, one_line
 
@@ -42,22 +45,45 @@ def metrics_of_both(first: Run, second: Run) -> pd.DataFrame:
     return _side_by_side(first.data.metrics, second.data.metrics, lambda a, b: True)
 
 
-def predictions_of(client: MlflowClient, run: Run, folder: Path) -> pd.DataFrame | None:
+def show_runs(console: Console, runs: Sequence[Run]) -> None:
+    """Print the params of two runs that differ and the metrics of both, side by side."""
+    heads = [f"{one.info.run_name} {one.info.run_id[:8]}" for one in runs]
+    for title, rows in (
+        ("Params that differ", differing_params(*runs)),
+        ("Metrics", metrics_of_both(*runs)),
+    ):
+        table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
+        table.add_column("")
+        for head in heads:
+            table.add_column(head, overflow="fold")
+        for row in rows.itertuples():
+            table.add_row(str(row.name), _written(row.first), _written(row.second))
+        console.print(table if len(rows) else f"{title}: none", markup=False)
+
+
+def predictions_of(client: MlflowClient, run: Run) -> pd.DataFrame | None:
     """The predictions that an evaluate run logged; None of another run.
 
-    Args:
-        folder: an empty one, for the file.
+    Raises:
+        UserError: they are damaged.
     """
     if PREDICTIONS not in {found.path for found in client.list_artifacts(run.info.run_id)}:
         return None
-    path = client.download_artifacts(run.info.run_id, PREDICTIONS, str(folder))
-    try:
-        return pd.read_csv(path)
-    except ValueError as error:
-        raise UserError(
-            f"{PREDICTIONS} of run {run.info.run_id} is damaged: {one_line(error)}; compare a run "
-            "that evaluate made anew"
-        ) from None
+    with tempfile.TemporaryDirectory() as folder:
+        path = client.download_artifacts(run.info.run_id, PREDICTIONS, folder)
+        try:
+            return pd.read_csv(path)
+        except ValueError as error:
+            raise UserError(
+                f"{PREDICTIONS} of run {run.info.run_id} is damaged: {one_line(error)}; compare a "
+                "run that evaluate made anew"
+            ) from None
+
+
+def _written(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _side_by_side(

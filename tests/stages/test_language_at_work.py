@@ -10,6 +10,9 @@ import transformers
 import typer
 from tiny_language import save_model, write_conll
 
+from pipeline import params
+from pipeline.checks import checked
+from stages.language.checks import checks_of, source_model
 from stages.running import run_stage
 
 PARAMS = """
@@ -110,6 +113,33 @@ def test_transformers_finds_the_same_entities_in_an_export(
     assert "| f1 | " in card
     description = json.loads((folder / "model.json").read_text())
     assert description["runs"].keys() >= {"prepare-data", "fine-tune", "evaluate"}
+
+
+def test_two_runs_are_compared_on_the_same_sentences(
+    at: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluated = "evaluate@vanilla-0"
+    run_stage("compare", None, None, first=evaluated, second=evaluated)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "On the same 30 sentences the second is +0.0 points of F1 to the first" in shown
+    assert "token_accuracy" in shown
+    run_stage("compare", None, None, first=evaluated, second="fine-tune@vanilla-0")
+    assert "only runs of evaluate have predictions" in capsys.readouterr().out
+
+
+def test_doctor_looks_at_the_text_and_at_the_model(at: Path, tmp_path: Path) -> None:
+    values = params.load_project(at / "params.yaml")
+    assert isinstance(values, params.LanguageParams)
+    found = {title: checked(title, check, 60) for title, check in checks_of(values, at).items()}
+    assert {finding.state for finding in found.values()} == {"good"}
+    assert found["text"].text == "106 sentences with entities of LOC, ORG, PER in text"
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text/train.txt").write_text("Rome NN I-NP I-LOC\n")
+    broken = checked("text", checks_of(values, tmp_path)["text"], 60)
+    assert broken.state == "mend"
+    assert "train.txt:1: I-LOC follows O" in broken.text
+    gone = source_model(f"hf:{tmp_path / 'nowhere'}")
+    assert gone.state == "mend"
 
 
 def test_no_other_form_is_taken(at: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,4 +131,4 @@ def test_runs_are_found_by_id_beginning_and_name_and_compared(project, client, t
         find_run(client, experiment, "c")
     assert differing_params(*runs).to_numpy().tolist() == [["rate", "0.1", "0.2"]]
     assert metrics_of_both(*runs).to_numpy().tolist() == [["accuracy", 0.1, 0.2]]
-    assert len(predictions_of(client, runs[1], tmp_path)) == 2
+    assert len(predictions_of(client, runs[1])) == 2
