@@ -9,17 +9,14 @@ from pipeline.params import Params
 from pipeline.report.markdown import points
 from pipeline.report.paired import paired_difference
 from pipeline.report.text_answer import p_value
-from pipeline.tracking.comparison import find_run, predictions_of, show_runs
-from pipeline.tracking.store import connect
+from pipeline.tracking.comparison import predictions_of, show_runs
 
 IMAGES = "input.data/prepare-data/images.npy"
 
 
 def run(params: Params, first: str, second: str) -> None:
-    client, experiment = connect(project_root())
-    runs = [find_run(client, experiment, named) for named in (first, second)]
     console = Console()
-    show_runs(console, runs)
+    client, runs = show_runs(project_root(), (first, second), console)
     console.print(same_images(client, runs, params), markup=False, soft_wrap=True)
 
 

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-from rich.console import Console
-
 from pipeline.artifacts import Store
 from pipeline.common.files import write_folder_aside
 from pipeline.common.project import project_root
-from pipeline.deployment.exports import export, form_named, require_replaceable
+from pipeline.deployment.exports import export, form_named, require_replaceable, tell_exported
 from pipeline.deployment.target_model import trained_method
 from pipeline.params import Params
 
@@ -20,12 +18,8 @@ def run(params: Params, form: str, method: str | None, output: Path | None) -> N
     method = trained_method(store, params.fine_tune.methods, method)
     with write_folder_aside(folder) as aside:
         _, found = export(store, params, chosen, method, aside)
-    here = Path.cwd()
-    shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
-    Console().print(
-        f"{shown}: {method} as {form}; on {found.images} images the same class as PyTorch on "
+    tell_exported(
+        folder,
+        f"{method} as {form}; on {found.images} images the same class as PyTorch on "
         f"{found.same_class}, probabilities within {found.largest_difference:.1e}.",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
     )

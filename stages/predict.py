@@ -4,19 +4,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from pipeline.artifacts import Store
 from pipeline.common.errors import UserError
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
-from pipeline.common.tables import plain_table
-from pipeline.deployment.found import Form, named, others, ranked, tell_unreadable, write_rows
+from pipeline.deployment.found import (
+    Form,
+    named,
+    others,
+    probability,
+    ranked,
+    show_rows,
+    tell_unreadable,
+    write_rows,
+)
 from pipeline.deployment.images import Opened, find_images, open_images
 from pipeline.deployment.target_model import TargetModel, load_target_model, trained_method
 from pipeline.params import Params
-
-SHOWN = 20  # images of a table in the terminal
 
 
 def run(
@@ -60,18 +64,11 @@ def predicted(model: TargetModel, opened: Opened, top: int) -> Iterator[dict[str
 
 
 def show(rows: Sequence[dict[str, Any]], model: TargetModel) -> None:
-    table = plain_table()
-    table.add_column("Image", overflow="fold")
-    table.add_column("Class")
-    table.add_column("Probability", justify="right")
-    table.add_column("Then", overflow="fold")
-    for row in rows[:SHOWN]:
-        table.add_row(row["path"], row["class"], f"{row['probability']:.1%}", others(row))
-    console = Console()
-    console.print(table, markup=False)
-    rest = f"; {len(rows) - SHOWN:,} more, all of them by --format csv" if len(rows) > SHOWN else ""
-    console.print(
-        f"By {model.method}, calibrated at its own temperature {model.temperature:.2f}{rest}.",
-        markup=False,
-        highlight=False,
-    )
+    columns = {
+        "Image": lambda row: row["path"],
+        "Class": lambda row: row["class"],
+        "Probability": probability,
+        "Then": others,
+    }
+    temperature = f"calibrated at its own temperature {model.temperature:.2f}"
+    show_rows(rows, columns, f"By {model.method}, {temperature}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
+from rich.console import Console
 
 from pipeline.artifacts import Prepared, Store
 from pipeline.common.errors import UserError, one_line
@@ -82,6 +83,13 @@ def form_named(name: str, source: str) -> Form:
             f"run pip install '.[{form.EXTRA}]'"
         )
     return form
+
+
+def tell_exported(folder: Path, text: str) -> None:
+    """Say on one line where an export is and what was found of it."""
+    here = Path.cwd()
+    shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
+    Console().print(f"{shown}: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 def require_replaceable(folder: Path) -> None:

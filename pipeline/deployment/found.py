@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,9 +10,11 @@ import pandas as pd
 from rich.console import Console
 
 from pipeline.common.files import write_aside
+from pipeline.common.tables import plain_table
 from pipeline.datasets.listing import name_some
 
 Form = Literal["table", "csv", "json"]
+SHOWN = 20  # rows of a table in the terminal
 
 
 def ranked(
@@ -38,6 +40,33 @@ def write_rows(rows: Sequence[Mapping[str, Any]], output: Path | None, form: For
         return
     with write_aside(output) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def show_rows(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, Callable[[Mapping[str, Any]], str]],
+    summary: str,
+) -> None:
+    """The first rows as a table in the terminal, and a sentence below it.
+
+    Args:
+        columns: what a row has in each, by its title; numbers in that of the probability.
+        summary: without its full stop.
+    """
+    table = plain_table()
+    for title in columns:
+        is_number = title == "Probability"
+        table.add_column(title, justify="right" if is_number else "left", overflow="fold")
+    for row in rows[:SHOWN]:
+        table.add_row(*(cell(row) for cell in columns.values()))
+    console = Console()
+    console.print(table, markup=False)
+    rest = f"; {len(rows) - SHOWN:,} more, all of them by --format csv" if len(rows) > SHOWN else ""
+    console.print(f"{summary}{rest}.", markup=False, highlight=False)
+
+
+def probability(row: Mapping[str, Any]) -> str:
+    return f"{row['probability']:.1%}"
 
 
 def others(row: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.common.errors import UserError, one_line
+from pipeline.tracking.store import connect
 
 LEAST_LETTERS = 4  # of the beginning of a run's id
 PREDICTIONS = "predictions.csv"
@@ -45,8 +47,21 @@ def metrics_of_both(first: Run, second: Run) -> pd.DataFrame:
     return _side_by_side(first.data.metrics, second.data.metrics, lambda a, b: True)
 
 
-def show_runs(console: Console, runs: Sequence[Run]) -> None:
-    """Print the params of two runs that differ and the metrics of both, side by side."""
+def show_runs(root: Path, named: Sequence[str], console: Console) -> tuple[MlflowClient, list[Run]]:
+    """Print the params of two runs that differ and the metrics of both, side by side.
+
+    Args:
+        root: the project's folder.
+        named: the runs, as find_run takes them.
+
+    Returns:
+        The runs, and who can be asked for what they logged.
+
+    Raises:
+        UserError: the store cannot be reached, or has no such run.
+    """
+    client, experiment = connect(root)
+    runs = [find_run(client, experiment, name) for name in named]
     heads = [f"{one.info.run_name} {one.info.run_id[:8]}" for one in runs]
     for title, rows in (
         ("Params that differ", differing_params(*runs)),
@@ -59,6 +74,7 @@ def show_runs(console: Console, runs: Sequence[Run]) -> None:
         for row in rows.itertuples():
             table.add_row(str(row.name), _written(row.first), _written(row.second))
         console.print(table if len(rows) else f"{title}: none", markup=False)
+    return client, runs
 
 
 def predictions_of(client: MlflowClient, run: Run) -> pd.DataFrame | None:

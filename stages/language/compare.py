@@ -10,15 +10,12 @@ from pipeline.language.predictions import tags_by_sentence
 from pipeline.language.tag_schemes import type_of
 from pipeline.params import LanguageParams
 from pipeline.report.markdown import points
-from pipeline.tracking.comparison import find_run, predictions_of, show_runs
-from pipeline.tracking.store import connect
+from pipeline.tracking.comparison import predictions_of, show_runs
 
 
 def run(params: LanguageParams, first: str, second: str) -> None:
-    client, experiment = connect(project_root())
-    runs = [find_run(client, experiment, named) for named in (first, second)]
     console = Console()
-    show_runs(console, runs)
+    client, runs = show_runs(project_root(), (first, second), console)
     console.print(same_sentences(client, runs, params), markup=False, soft_wrap=True)
 
 

@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from rich.console import Console
-
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_folder_aside
 from pipeline.common.formats import read_json, write_json
 from pipeline.common.project import project_root
 from pipeline.deployment.description import FILE, runs_behind, shared_name
-from pipeline.deployment.exports import TOLERANCE, require_replaceable
+from pipeline.deployment.exports import TOLERANCE, require_replaceable, tell_exported
 from pipeline.deployment.model_card import CARD, token_classifier_card
 from pipeline.deployment.target_model import trained_method
 from pipeline.language.artifacts import TextStore
@@ -51,12 +49,8 @@ def run(params: LanguageParams, form: str, method: str | None, output: Path | No
         }
         write_json(aside / FILE, description)
         (aside / CARD).write_text(token_classifier_card(description | {"types": prepared.types}))
-    here = Path.cwd()
-    shown = folder.relative_to(here) if folder.is_relative_to(here) else folder
-    Console().print(
-        f"{shown}: {method} as {form}; on {len(tests)} sentences of the test its probabilities "
-        f"are within {difference:.1e}.",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+    tell_exported(
+        folder,
+        f"{method} as {form}; on {len(tests)} sentences of the test its probabilities are within "
+        f"{difference:.1e}.",
     )

@@ -5,13 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from pipeline.common.errors import UserError
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
-from pipeline.common.tables import plain_table
-from pipeline.deployment.found import Form, named, others, ranked, tell_unreadable, write_rows
+from pipeline.deployment.found import (
+    Form,
+    named,
+    others,
+    probability,
+    ranked,
+    show_rows,
+    tell_unreadable,
+    write_rows,
+)
 from pipeline.deployment.target_model import trained_method
 from pipeline.language.artifacts import TextClasses, TextStore
 from pipeline.language.batches import TokenSet
@@ -24,8 +31,6 @@ from pipeline.language.tagging import entities, find_texts, read_text
 from pipeline.language.tokens import tokenise
 from pipeline.params import LanguageParams
 from pipeline.training.compute import resolve_compute
-
-SHOWN = 20  # entities of a table in the terminal
 
 
 def run(
@@ -88,20 +93,11 @@ def found(
 
 
 def show(rows: Sequence[dict[str, Any]], sentences: int, method: str) -> None:
-    table = plain_table()
-    for name in ("Entity", "Type"):
-        table.add_column(name, overflow="fold")
-    table.add_column("Probability", justify="right")
-    table.add_column("Then", overflow="fold")
-    table.add_column("Where", overflow="fold")
-    for row in rows[:SHOWN]:
-        place = f"{row['path']}:{row['line']}"
-        table.add_row(row["text"], row["class"], f"{row['probability']:.1%}", others(row), place)
-    console = Console()
-    console.print(table, markup=False)
-    rest = f"; {len(rows) - SHOWN:,} more, all of them by --format csv" if len(rows) > SHOWN else ""
-    console.print(
-        f"{len(rows)} entities in {sentences} sentences, by {method}{rest}.",
-        markup=False,
-        highlight=False,
-    )
+    columns = {
+        "Entity": lambda row: row["text"],
+        "Type": lambda row: row["class"],
+        "Probability": probability,
+        "Then": others,
+        "Where": lambda row: f"{row['path']}:{row['line']}",
+    }
+    show_rows(rows, columns, f"{len(rows)} entities in {sentences} sentences, by {method}")
