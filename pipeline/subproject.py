@@ -14,7 +14,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from pipeline.common.errors import UserError, one_line
-from pipeline.common.files import write_aside
+from pipeline.common.files import write_text
 from pipeline.params import Params, load, write_values
 
 CODE = ("pipeline", "stages")
@@ -71,8 +71,8 @@ def make_project(folder: Path, checkout: Path, template: Path | None = None) -> 
             _init_dvc(folder)
         _link_code(folder, checkout)
         shutil.copy(checkout / ".dvcignore", folder / ".dvcignore")
-        _write(folder / ".gitignore", "/data/\n")
-        _write(folder / "dvc.yaml", stages_of(folder, definition))
+        write_text(folder / ".gitignore", "/data/\n")
+        write_text(folder / "dvc.yaml", stages_of(folder, definition))
         if is_new:
             shutil.copy(main / "params.yaml", folder / "params.yaml")
         if is_new and params is not None:
@@ -126,8 +126,3 @@ def _link_code(folder: Path, checkout: Path) -> None:
     for name in CODE:
         if not (folder / name).is_symlink():
             (folder / name).symlink_to(os.path.relpath(checkout / name, folder))
-
-
-def _write(path: Path, text: str) -> None:
-    with write_aside(path) as aside:
-        aside.write_text(text)

@@ -13,7 +13,7 @@ from pipeline.claims.sweep_figures import (
     seen_by_input_size,
 )
 from pipeline.claims.table import render, summarise
-from pipeline.common.files import write_aside
+from pipeline.common.files import write_text
 from pipeline.common.formats import write_csv
 from pipeline.common.project import project_root
 from pipeline.params import Params
@@ -56,8 +56,7 @@ def run(params: Params) -> None:
         if len(variants):
             save_figure(variant_differences(summary, list(settings)), folder / "variants.png")
         text = render(summary, steps, settings, params.tune_methods)
-        with write_aside(folder / "claims.md") as aside:
-            aside.write_text(text, encoding="utf-8")
+        write_text(folder / "claims.md", text)
         log_groups(store, params, summary)
         run.log_metrics({"cells": len(cells)})
 

@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.artifacts import Diagnostics, Metrics, SourceHead, Store
 from pipeline.artifacts.tables import HISTORY, PREDICTIONS, TOP_CATEGORIES, TRIALS
 from pipeline.common.errors import UserError
-from pipeline.common.files import copy_into, write_aside
+from pipeline.common.files import copy_into, write_text
 from pipeline.common.formats import write_csv, write_json
 from pipeline.common.project import project_root
 from pipeline.params import Params
@@ -58,8 +58,7 @@ def run(params: Params) -> None:
         write_csv(folder / "comparison.csv", compared)
         text, page = render_report(results), render_page(results, load_exhibits(store, params))
         for name, content in (("report.md", text), ("report.html", page)):
-            with write_aside(folder / name) as aside:
-                aside.write_text(content, encoding="utf-8")
+            write_text(folder / name, content)
         save_for_dvc(results, folder)
         if difference := results.differences.get(CO_TUNING):
             _announce(difference, run)

@@ -24,6 +24,12 @@ def write_aside(path: Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """In UTF-8, whole or not at all."""
+    with write_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def write_folder_aside(folder: Path) -> Iterator[Path]:
     """Give a new folder beside `folder`, which takes its place if the block succeeds."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 from rich.console import Console
 
-from pipeline.common.files import write_aside
+from pipeline.common.files import write_text
 from pipeline.common.tables import plain_table
 from pipeline.datasets.listing import name_some
 
@@ -38,8 +38,7 @@ def write_rows(rows: Sequence[Mapping[str, Any]], output: Path | None, form: For
     if output is None:
         sys.stdout.write(text)
         return
-    with write_aside(output) as aside:
-        aside.write_text(text, encoding="utf-8")
+    write_text(output, text)
 
 
 def show_rows(

@@ -6,6 +6,7 @@ __all__ = [
     "class_gain_figure",
     "class_gains",
     "comparisons",
+    "document",
     "dvc_tables",
     "figures",
     "markdown",

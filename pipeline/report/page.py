@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from pipeline.params.methods import CO_TUNING
+from pipeline.report.document import ENVIRONMENT, to_html
 from pipeline.report.markdown import points
 from pipeline.report.page_charts import (
     LISTED_CLASSES,
@@ -28,14 +27,6 @@ from pipeline.report.text import calibration, diagnostics, likelihood, making, t
 from pipeline.report.text_answer import answer
 from pipeline.report.text_seeing_why import source_head
 
-ENVIRONMENT = Environment(
-    loader=PackageLoader("pipeline.report", "page-template"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 MARGIN = 0.12  # of the verdict's interval, that its axis is longer at either end
 
 
@@ -105,11 +96,6 @@ def folded(paragraphs: Iterable[str]) -> tuple[str, Markup]:
     """A section in Markdown as its heading and the HTML of the rest."""
     heading, *rest = paragraphs
     return heading.lstrip("# "), to_html(rest)
-
-
-def to_html(paragraphs: Iterable[str]) -> Markup:
-    """Markdown as HTML; HTML in it is shown, not taken."""
-    return Markup(MARKDOWN.render("\n\n".join(part for part in paragraphs if part)))
 
 
 def interval_places(difference: PairedDifference) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.artifacts.tables import HISTORY, TOP_CATEGORIES
-from pipeline.common.files import copy_into, write_aside
+from pipeline.common.files import copy_into, write_text
 from pipeline.common.formats import write_json
 from pipeline.common.project import project_root
 from pipeline.language.artifacts import TextStore
@@ -24,6 +24,7 @@ from pipeline.language.predictions import read_predictions, tags_by_sentence
 from pipeline.language.report import TextResults, render_text_report, verdict
 from pipeline.params import LanguageParams
 from pipeline.params.methods import BASELINE, CO_TUNING
+from pipeline.report.document import render_document
 from pipeline.report.figures import save_figure, training_curves
 from pipeline.tracking.runs import stage_run
 
@@ -42,8 +43,9 @@ def run(params: LanguageParams) -> None:
         results = gather(store, params, copy_pictures(store, folder))
         save_figure(training_curves(results.histories), folder / "training.png")
         text = render_text_report(results)
-        with write_aside(folder / "report.md") as aside:
-            aside.write_text(text, encoding="utf-8")
+        pictures = {name: (folder / name).read_bytes() for name in results.pictures}
+        write_text(folder / "report.md", text)
+        write_text(folder / "report.html", render_document(text, pictures))
         names = ("precision", "recall", "f1", "token_accuracy")
         found = {
             method: {name: values[name] for name in names}

@@ -79,6 +79,9 @@ def test_the_whole_path_from_text_to_the_report(project: Path) -> None:
     for heading in ("Did Co-Tuning help?", "Methods", "Types of entities", "Relationship"):
         assert f"# {heading}" in report
     assert "F1 to vanilla" in report
+    page = (data / "report/report.html").read_text()
+    assert page.count("data:image/png;base64,") == 3
+    assert "<h2>Types of entities</h2>" in page
     with pytest.raises(UserError, match=r"is of text .* for which this command is not made"):
         params.load(project / "params.yaml")
 
