@@ -148,7 +148,8 @@ def deciding_code(graph, module):
 
 def listed_code(folder, stage):
     paths = {below_root(folder, name) for name in PIPELINES[folder][stage]["deps"]}
-    return {path for path in paths if path.startswith(("pipeline/", "stages/"))}
+    code = {path for path in paths if path.startswith(("pipeline/", "stages/"))}
+    return {path for path in code if path.endswith(".py") or (ROOT / path / "__init__.py").exists()}
 
 
 @pytest.mark.parametrize(("folder", "stage"), STAGES)
