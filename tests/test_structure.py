@@ -24,7 +24,7 @@ def definitions(folder, file="dvc.yaml"):
     return YAML(typ="safe").load((ROOT / folder / file).read_text())["stages"]
 
 
-TEXT = "pipeline/language/project"  # copied into a project, where the code is linked into
+TEXT = "pipeline/language/project-files"  # copied into a project, where the code is linked into
 # The stages of a study are the same in each; where its images come from differs.
 PIPELINES = {
     ".": definitions("."),

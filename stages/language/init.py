@@ -15,7 +15,7 @@ from pipeline.language.tag_schemes import BEGIN, type_of
 from pipeline.params import write_values
 from pipeline.subproject import check_place, make_project, path_from
 
-TEMPLATE = Path("pipeline/language/project")  # its params.yaml and stages.yaml
+TEMPLATE = Path("pipeline/language/project-files")  # its params.yaml and stages.yaml
 
 
 def run(text: Path, folder: Path | None, dry_run: bool) -> None:

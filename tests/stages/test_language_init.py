@@ -13,7 +13,7 @@ from pipeline.language.readers.recognition import is_text
 from stages.language.init import run
 
 ROOT = Path(__file__).parents[2]
-TEMPLATE = Path("pipeline/language/project")
+TEMPLATE = Path("pipeline/language/project-files")
 
 
 @pytest.fixture

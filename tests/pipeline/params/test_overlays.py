@@ -84,7 +84,7 @@ def presets() -> list[Path]:
 
 
 def test_the_papers_task_of_text_is_the_authors_protocol() -> None:
-    path = ROOT / "pipeline/language/project/params.yaml"
+    path = ROOT / "pipeline/language/project-files/params.yaml"
     values = params.load_project(path, (), preset("conll-2003"))
     assert isinstance(values, params.LanguageParams)
     training = values.fine_tune
@@ -99,7 +99,7 @@ def test_the_papers_task_of_text_is_the_authors_protocol() -> None:
 def test_a_project_of_images_becomes_none_of_text_nor_the_other_way_round() -> None:
     with pytest.raises(UserError, match=r"source conll would make a project of images one of text"):
         load("conll-2003")
-    text = ROOT / "pipeline/language/project/params.yaml"
+    text = ROOT / "pipeline/language/project-files/params.yaml"
     with pytest.raises(UserError, match=r"would make a project of text one of images; `cot init`"):
         params.load_project(text, ["prepare_data.source=image-folder"])
     with pytest.raises(UserError, match=r"prepare_data.stored_size is not a parameter"):
