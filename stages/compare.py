@@ -17,7 +17,7 @@ IMAGES = "input.data/prepare-data/images.npy"
 def run(params: Params, first: str, second: str) -> None:
     console = Console()
     client, runs = show_runs(project_root(), (first, second), console)
-    console.print(same_images(client, runs, params), markup=False, soft_wrap=True)
+    console.print(same_images(client, runs, params), markup=False, highlight=False, soft_wrap=True)
 
 
 def same_images(client: MlflowClient, runs: list[Run], params: Params) -> str:

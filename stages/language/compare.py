@@ -16,7 +16,9 @@ from pipeline.tracking.comparison import predictions_of, show_runs
 def run(params: LanguageParams, first: str, second: str) -> None:
     console = Console()
     client, runs = show_runs(project_root(), (first, second), console)
-    console.print(same_sentences(client, runs, params), markup=False, soft_wrap=True)
+    console.print(
+        same_sentences(client, runs, params), markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def same_sentences(client: MlflowClient, runs: list[Run], params: LanguageParams) -> str:
