@@ -43,7 +43,8 @@ def save_token_classifier(model: TokenModel, name: str, tags: Sequence[str], fol
     transformers = load_transformers(EXTRA)
     labels = dict(enumerate(tags))
     try:
-        config = transformers.AutoConfig.from_pretrained(name.removeprefix("hf:"))
+        place = name.removeprefix("hf:")
+        config = transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
         config.id2label, config.label2id = labels, {tag: label for label, tag in labels.items()}
         classifier = transformers.AutoModelForTokenClassification.from_config(config)
         backbone: Any = model.backbone
@@ -67,7 +68,9 @@ def largest_difference(network: nn.Module, folder: Path, tokens: TokenSet) -> fl
         tokens: parts of sentences to compare on, as one batch.
     """
     transformers = load_transformers(EXTRA)
-    classifier = transformers.AutoModelForTokenClassification.from_pretrained(folder).eval()
+    classifier = transformers.AutoModelForTokenClassification.from_pretrained(
+        folder, trust_remote_code=False
+    ).eval()
     inputs, _ = tokens.inputs()
     logits = classifier(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask).logits
     found = logits.flatten(0, 1)[inputs.places].softmax(dim=1)
