@@ -34,7 +34,7 @@ repro: $(VENV)/installed data ## Run the whole pipeline: data, stages, report
 	$(SIDE_BY_SIDE)
 	dvc repro
 	@printf '\n%s\n' 'The report:     data/report/report.md; as a page, for a browser: data/report/report.html' \
-	  'Compare runs:   $(VENV)/bin/mlflow ui   then open http://127.0.0.1:5000, Model training, co-tuning' \
+	  'Compare runs:   $(VENV)/bin/mlflow ui   then open http://127.0.0.1:5000/#/experiments/1/runs?viewStateShareKey=evaluations' \
 	  'Metrics:        $(VENV)/bin/dvc metrics show'
 
 claims: $(VENV)/installed data fashion-mnist ## Make the claims tables: hours, resumed cell by cell

@@ -13,4 +13,6 @@ __all__ = [
     "provenance",
     "runs",
     "store",
+    "system_metrics",
+    "views",
 ]

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipeline.common.errors import UserError, one_line, without_password
 from pipeline.common.processes import is_alive
 from pipeline.common.project import main_root, tracking_root
+from pipeline.tracking.views import STATE, TAG, share_view
 
 EXPERIMENT = "co-tuning"
 GROUPS_LOCK = ".mlflow-groups.lock"
@@ -79,10 +80,10 @@ def experiment_name(root: Path) -> str:
 
 
 def _open(client: MlflowClient, name: str, artifacts: str | None) -> tuple[MlflowClient, str]:
-    experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
+    if experiment := client.get_experiment_by_name(name):
+        share_view(client, experiment)
         return client, experiment.experiment_id
-    return client, client.create_experiment(name, artifact_location=artifacts)
+    return client, client.create_experiment(name, artifact_location=artifacts, tags={TAG: STATE})
 
 
 def _use_write_ahead_log(database: Path) -> None:
