@@ -58,7 +58,7 @@ def read_text(path: Path) -> list[Sentence]:
         UserError: the file cannot be read, or is not in UTF-8.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise UserError(reason_of(error)) from None
     except UnicodeDecodeError:

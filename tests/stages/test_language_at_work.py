@@ -12,6 +12,7 @@ from tiny_language import save_model, write_conll
 
 from pipeline import params
 from pipeline.checks import checked
+from pipeline.language.tagging import read_text
 from stages.language.checks import checks_of, source_model
 from stages.running import run_stage
 
@@ -146,6 +147,12 @@ def test_no_other_form_is_taken(at: Path, capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(typer.Exit):
         run_stage("export", None, None, seed=None, form="onnx", method=None, output=None)
     assert "is exported as hugging-face alone" in capsys.readouterr().err
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_a_word(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Rome rains", encoding="utf-8-sig")
+    [sentence] = read_text(tmp_path / "a.txt")
+    assert sentence.tokens == ("Rome", "rains")
 
 
 @pytest.mark.parametrize(
