@@ -14,13 +14,19 @@ from pipeline.deployment.found import (
     others,
     probability,
     ranked,
-    show_rows,
+    tell_rows,
     tell_unreadable,
-    write_rows,
 )
 from pipeline.deployment.images import Opened, find_images, open_images
 from pipeline.deployment.target_model import TargetModel, load_target_model, trained_method
 from pipeline.params import Params
+
+COLUMNS = {
+    "Image": lambda row: row["path"],
+    "Class": lambda row: row["class"],
+    "Probability": probability,
+    "Then": others,
+}
 
 
 def run(
@@ -44,10 +50,8 @@ def run(
             advance(len(opened.paths) + len(opened.unreadable))
     if not rows:
         raise UserError(f"none of the images can be read: {named(unreadable)}")
-    if form == "table" and output is None:
-        show(rows, model)
-    else:
-        write_rows(rows, output, form)
+    summary = f"By {method}, calibrated at its own temperature {model.temperature:.2f}"
+    tell_rows(rows, COLUMNS, summary, form, output)
     tell_unreadable(unreadable, len(paths), "images")
 
 
@@ -61,14 +65,3 @@ def predicted(model: TargetModel, opened: Opened, top: int) -> Iterator[dict[str
     for path, values in zip(opened.paths, probabilities, strict=True):
         best = ranked(model.classes, values, top)
         yield {"path": str(path), **best[0], "top": best}
-
-
-def show(rows: Sequence[dict[str, Any]], model: TargetModel) -> None:
-    columns = {
-        "Image": lambda row: row["path"],
-        "Class": lambda row: row["class"],
-        "Probability": probability,
-        "Then": others,
-    }
-    temperature = f"calibrated at its own temperature {model.temperature:.2f}"
-    show_rows(rows, columns, f"By {model.method}, {temperature}")

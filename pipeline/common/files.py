@@ -4,9 +4,11 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from pipeline.common.errors import UserError
 
 
 @contextmanager
@@ -48,6 +50,27 @@ def copy_into(folder: Path, sources: Mapping[str, Path]) -> None:
     for name, source in sources.items():
         with write_aside(folder / name) as aside:
             shutil.copyfile(source, aside)
+
+
+def find_files(places: Sequence[Path], wanted: Callable[[Path], bool], what: str) -> list[Path]:
+    """The files that are named, and the wanted ones below the folders that are named, sorted.
+
+    Args:
+        wanted: of a path below such a folder.
+        what: may be named, for the message.
+
+    Raises:
+        UserError: a place does not exist.
+    """
+    found: list[Path] = []
+    for place in places:
+        if place.is_dir():
+            found += sorted(path for path in place.rglob("*") if wanted(path.relative_to(place)))
+        elif place.exists():
+            found.append(place)
+        else:
+            raise UserError(f"{place} does not exist; name {what}")
+    return found
 
 
 def content_hash(path: Path) -> str:

@@ -1,8 +1,9 @@
 """Rows of what a model said of a user's files, as tables for other programs."""
 
+import heapq
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,9 @@ from pipeline.common.tables import plain_table
 from pipeline.datasets.listing import name_some
 
 Form = Literal["table", "csv", "json"]
+Row = Mapping[str, Any]
+# What a row has in each, by its title; numbers in that of the probability.
+Columns = Mapping[str, Callable[[Row], str]]
 SHOWN = 20  # rows of a table in the terminal
 
 
@@ -21,16 +25,29 @@ def ranked(
     names: Sequence[str], probabilities: Sequence[float], top: int
 ) -> tuple[dict[str, Any], ...]:
     """The most probable names first, each as its class and its probability."""
-    pairs = sorted(zip(names, probabilities, strict=True), key=lambda pair: -pair[1])
-    return tuple({"class": name, "probability": value} for name, value in pairs[:top])
+    pairs = heapq.nlargest(top, zip(names, probabilities, strict=True), key=lambda pair: pair[1])
+    return tuple({"class": name, "probability": value} for name, value in pairs)
 
 
-def write_rows(rows: Sequence[Mapping[str, Any]], output: Path | None, form: Form) -> None:
-    """As JSON lines or else as CSV, into a file or to the terminal.
+def tell_rows(
+    rows: Sequence[Row], columns: Columns, summary: str, form: Form, output: Path | None
+) -> None:
+    """Show rows as a table, or write them as JSON lines or CSV, into a file or to the terminal.
+
+    A table goes to the terminal alone; into a file it is CSV.
 
     Args:
         rows: values by name, and `top` of ranked(), of which CSV has a column each from the second.
+        columns: of the table.
+        summary: a sentence below the table, without its full stop.
     """
+    if form == "table" and output is None:
+        _show(rows, columns, summary)
+    else:
+        _write(rows, output, form)
+
+
+def _write(rows: Sequence[Row], output: Path | None, form: Form) -> None:
     if form == "json":
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     else:
@@ -41,17 +58,7 @@ def write_rows(rows: Sequence[Mapping[str, Any]], output: Path | None, form: For
     write_text(output, text)
 
 
-def show_rows(
-    rows: Sequence[Mapping[str, Any]],
-    columns: Mapping[str, Callable[[Mapping[str, Any]], str]],
-    summary: str,
-) -> None:
-    """The first rows as a table in the terminal, and a sentence below it.
-
-    Args:
-        columns: what a row has in each, by its title; numbers in that of the probability.
-        summary: without its full stop.
-    """
+def _show(rows: Sequence[Row], columns: Columns, summary: str) -> None:
     table = plain_table()
     for title in columns:
         is_number = title == "Probability"
@@ -64,11 +71,11 @@ def show_rows(
     console.print(f"{summary}{rest}.", markup=False, highlight=False)
 
 
-def probability(row: Mapping[str, Any]) -> str:
+def probability(row: Row) -> str:
     return f"{row['probability']:.1%}"
 
 
-def others(row: Mapping[str, Any]) -> str:
+def others(row: Row) -> str:
     """What a row has after its most probable class, in words."""
     return ", ".join(f"{one['class']} {one['probability']:.1%}" for one in row["top"][1:])
 
@@ -84,9 +91,8 @@ def named(unreadable: Mapping[Path, str]) -> str:
     return name_some([f"{path} ({reason})" for path, reason in unreadable.items()])
 
 
-def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(row: Row) -> dict[str, Any]:
     flat = {name: value for name, value in row.items() if name != "top"}
-    further: Iterable[tuple[int, Mapping[str, Any]]] = enumerate(row["top"][1:], 2)
-    for place, one in further:
+    for place, one in enumerate(row["top"][1:], 2):
         flat |= {f"class_{place}": one["class"], f"probability_{place}": one["probability"]}
     return flat

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.common.errors import UserError
+from pipeline.common.files import find_files
 from pipeline.common.interpolation import Interpolation
 from pipeline.datasets.listing import IMAGE_FORMATS, IMAGE_SUFFIXES, is_image_name
 from pipeline.datasets.store.decode import large_images_allowed, reason, to_square
@@ -40,14 +41,7 @@ def find_images(places: Sequence[Path]) -> list[Path]:
     Raises:
         UserError: a place does not exist, or there is no image.
     """
-    found: list[Path] = []
-    for place in places:
-        if place.is_dir():
-            found += sorted(path for path in place.rglob("*") if _is_image(path.relative_to(place)))
-        elif place.exists():
-            found.append(place)
-        else:
-            raise UserError(f"{place} does not exist; name images or folders of images")
+    found = find_files(places, _is_image, "images or folders of images")
     if not found:
         names = ", ".join(map(str, places))
         raise UserError(f"there is no image in {names} (looked for {' '.join(IMAGE_SUFFIXES)})")

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pipeline.common.errors import UserError, one_line
-from pipeline.language.artifacts import TextClasses, TextStore
+from pipeline.language.artifacts import TextStore
 from pipeline.language.batches import TokenSet
 from pipeline.language.model import TokenModel
 from pipeline.language.source import EXTRA, load_language_model, load_tokenizer
@@ -16,15 +16,14 @@ from pipeline.params import LanguageParams
 from pipeline.sources.transformers_library import load_transformers
 
 
-def load_tagger(store: TextStore, params: LanguageParams, method: str) -> TokenModel:
-    """What a method trained.
+def load_tagger(store: TextStore, params: LanguageParams, method: str, tags: int) -> TokenModel:
+    """What a method trained, to tell so many tags apart.
 
     Raises:
         UserError: it is missing, or does not fit the source model of params.yaml.
     """
     store.require("fine-tune", method, "model.safetensors")
-    classes: TextClasses = store.load_json(TextClasses, "prepare-data", "classes.json")
-    tags, name = len(classes.classes), params.source_model.name
+    name = params.source_model.name
     model = load_language_model(name).new_model(tags, params.sample_seed)
     store.load_model(method, model, f"{tags} tags on {name}")
     return model

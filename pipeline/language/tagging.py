@@ -10,6 +10,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
 
 from pipeline.common.errors import UserError, reason_of
+from pipeline.common.files import find_files
 from pipeline.language.batches import TokenSet
 from pipeline.language.inference import tags_of_sentences
 from pipeline.language.listing import Sentence
@@ -41,11 +42,9 @@ def find_texts(places: Sequence[Path]) -> list[Path]:
     Raises:
         UserError: a place does not exist, or there is no such file.
     """
-    found: list[Path] = []
-    for place in places:
-        if not place.exists():
-            raise UserError(f"{place} does not exist; name files of text, or folders of them")
-        found += sorted(place.rglob(f"*{SUFFIX}")) if place.is_dir() else [place]
+    found = find_files(
+        places, lambda path: path.name.endswith(SUFFIX), "files of text, or folders of them"
+    )
     if not found:
         raise UserError(f"there is no {SUFFIX} file in {', '.join(map(str, places))}")
     return found

@@ -17,7 +17,8 @@ def run(params: LanguageParams, method: str) -> None:
     store, section = TextStore(project_root(), params.sample), params.evaluate
     compute = resolve_compute(params.compute.device, params.compute.precision)
     prepared = store.load_sentences()
-    network = load_tagger(store, params, method).deploy().to(compute.device)
+    model = load_tagger(store, params, method, len(prepared.tags))
+    network = model.deploy().to(compute.device)
     test, folder = prepared.split("test"), store.folder("evaluate", method)
     with (
         stage_run(

@@ -26,7 +26,8 @@ def run(params: LanguageParams, form: str, method: str | None, output: Path | No
     folder = store.root / "exports" / form if output is None else output.absolute()
     require_replaceable(folder)
     method = trained_method(store, params.fine_tune.methods, method)
-    prepared, model = store.load_sentences(), load_tagger(store, params, method)
+    prepared = store.load_sentences()
+    model = load_tagger(store, params, method, len(prepared.tags))
     tests = prepared.split("test").part(slice(CHECKED))
     with write_folder_aside(folder) as aside:
         save_token_classifier(model, params.source_model.name, prepared.tags, aside)

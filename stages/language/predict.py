@@ -15,9 +15,8 @@ from pipeline.deployment.found import (
     others,
     probability,
     ranked,
-    show_rows,
+    tell_rows,
     tell_unreadable,
-    write_rows,
 )
 from pipeline.deployment.target_model import trained_method
 from pipeline.language.artifacts import TextClasses, TextStore
@@ -31,6 +30,14 @@ from pipeline.language.tagging import entities, find_texts, read_text
 from pipeline.language.tokens import tokenise
 from pipeline.params import LanguageParams
 from pipeline.training.compute import resolve_compute
+
+COLUMNS = {
+    "Entity": lambda row: row["text"],
+    "Type": lambda row: row["class"],
+    "Probability": probability,
+    "Then": others,
+    "Where": lambda row: f"{row['path']}:{row['line']}",
+}
 
 
 def run(
@@ -54,10 +61,8 @@ def run(
     if not sentences:
         raise UserError(f"there is no sentence to read{': ' * bool(unreadable)}{named(unreadable)}")
     rows = list(found(params, store, method, sentences, top))
-    if form == "table" and output is None:
-        show(rows, len(sentences), method)
-    else:
-        write_rows(rows, output, form)
+    summary = f"{len(rows)} entities in {len(sentences)} sentences, by {method}"
+    tell_rows(rows, COLUMNS, summary, form, output)
     tell_unreadable(unreadable, len(paths), "files")
 
 
@@ -76,7 +81,8 @@ def found(
     compute = resolve_compute(params.compute.device, params.compute.precision)
     tokens = tokenise(sentences, classes.classes, load_tokenizer(name), params.source_model.longest)
     parts = TokenSet(tokens, torch.arange(len(tokens.sentences)), classes.pad)
-    network = load_tagger(store, params, method).deploy().to(compute.device)
+    model = load_tagger(store, params, method, len(classes.classes))
+    network = model.deploy().to(compute.device)
     with progress("predict", len(tokens.words)) as advance:
         logits = predict_words(network, parts, params.evaluate.batch_size, compute, advance)
     names = (OUTSIDE, *types_of(classes.classes))
@@ -90,14 +96,3 @@ def found(
             **{"class": entity.type, "probability": probabilities[names.index(entity.type)]},
             "top": ranked(names, probabilities, top),
         }
-
-
-def show(rows: Sequence[dict[str, Any]], sentences: int, method: str) -> None:
-    columns = {
-        "Entity": lambda row: row["text"],
-        "Type": lambda row: row["class"],
-        "Probability": probability,
-        "Then": others,
-        "Where": lambda row: f"{row['path']}:{row['line']}",
-    }
-    show_rows(rows, columns, f"{len(rows)} entities in {sentences} sentences, by {method}")
