@@ -49,13 +49,13 @@ WITHOUT_NUMBERS = (
 
 @pytest.fixture(scope="module")
 def graph():
-    return grimp.build_graph("pipeline", "stages")
+    return grimp.build_graph("pipeline", "stages", cache_dir=None)
 
 
 @pytest.fixture(scope="module")
 def deciding():
     """The imports between modules that decide numbers."""
-    graph = grimp.build_graph("pipeline", "stages")
+    graph = grimp.build_graph("pipeline", "stages", cache_dir=None)
     for name in WITHOUT_NUMBERS:
         for module in {name} | graph.find_descendants(name):
             graph.remove_module(module)

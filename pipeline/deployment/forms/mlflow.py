@@ -30,6 +30,7 @@ CODE = (
     "pipeline/__init__.py",
     "pipeline/common/__init__.py",
     "pipeline/common/errors.py",
+    "pipeline/common/files.py",
     "pipeline/common/interpolation.py",
     "pipeline/datasets/__init__.py",
     "pipeline/datasets/listing.py",

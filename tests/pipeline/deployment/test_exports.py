@@ -211,7 +211,7 @@ def test_a_difference_is_of_any_probability() -> None:
 
 
 def test_a_served_model_holds_all_that_its_script_imports() -> None:
-    graph = grimp.build_graph("pipeline")
+    graph = grimp.build_graph("pipeline", cache_dir=None)
     imported = graph.find_upstream_modules("pipeline.deployment.forms.serving")
     held = {name.removesuffix(".py").replace("/", ".") for name in mlflow.CODE}
     assert imported <= {name.removesuffix(".__init__") for name in held}
