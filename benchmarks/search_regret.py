@@ -7,7 +7,6 @@ folds lie in the study's .work folder, so that an interrupted call goes on.
 
 import argparse
 import os
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,18 +28,19 @@ from pipeline.search.choice import Candidate, choose, gain
 from pipeline.search.evidence import HeldOut, evidence_of
 from pipeline.sources.temperature import find_temperature
 from pipeline.training.compute import Compute, resolve_compute
-from pipeline.training.folds import Fold, FoldTrainer, repeated_folds
-from pipeline.training.methods import TRAINING_CODE, SourceLabels, training_data
+from pipeline.training.methods import TRAINING_CODE, training_data
+from pipeline.tuning.folds import Fold, repeated_folds
+from pipeline.tuning.image_folds import ImageFoldTrainer
 
 
 @dataclass(frozen=True)
-class TrueTrainer(FoldTrainer):
+class TrueTrainer(ImageFoldTrainer):
     """Teaches by the R by which the images were made."""
 
     truth: torch.Tensor
 
-    def _teacher(self, temperature: float) -> Callable[[int, Fold], SourceLabels]:
-        return lambda number, fold: SourceLabels(self.truth, self.splits, temperature)
+    def learn(self, fold: Fold, temperature_factor: float) -> torch.Tensor:
+        return self.truth
 
 
 def main() -> None:
@@ -134,7 +134,7 @@ def test(root: Path, cell: Cell, pool: Pool, values: Params, compute: Compute) -
 
 def trainer_of(
     root: Path, given: argparse.Namespace, pool: Pool, values: Params, compute: Compute, seed: int
-) -> FoldTrainer:
+) -> ImageFoldTrainer:
     sample = pool.draw(given.images_per_class, values.prepare_data.val_fraction, seed)
     splits = pool.split_logits(sample)
     data = training_data(sample, pool.source)
@@ -151,7 +151,7 @@ def trainer_of(
     if given.truth:
         assert pool.true_relationship is not None, "the study knows no true relationship"
         return TrueTrainer(*common, pool.true_relationship)
-    return FoldTrainer(*common)
+    return ImageFoldTrainer(*common)
 
 
 def work_folder(root: Path, values: Params) -> Path:

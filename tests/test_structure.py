@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from pipeline.language.teaching import TRAINING_CODE as TEXT_TRAINING_CODE
 from pipeline.params.sections import Optimization, Training
 from pipeline.training.methods import TRAINING_CODE
-from stages.tune import SEARCH_CODE
+from pipeline.tuning.search import SEARCH_CODE
 
 ROOT = Path(__file__).parents[1]
 
@@ -165,6 +165,7 @@ def test_the_code_that_a_stage_depends_on_is_what_decides_its_numbers(deciding, 
         ("pipeline/training/fit.py", {"tune", "fine-tune", "evaluate"}),
         ("pipeline/datasets/readers/coco_70.py", {"prepare-data"}),
         ("pipeline/search/study.py", {"tune"}),
+        ("pipeline/tuning/folds.py", {"tune"}),
         ("pipeline/tracking/runs.py", set()),
         ("pipeline/common/progress.py", set()),
         ("pipeline/params/loading.py", set()),
@@ -192,7 +193,7 @@ def test_work_is_resumed_under_the_code_that_its_stage_depends_on():
 
     for code, folder, stage in (
         (TRAINING_CODE, ".", "fine-tune"),
-        (SEARCH_CODE, ".", "tune"),
+        ((*TRAINING_CODE, *SEARCH_CODE), ".", "tune"),
         (TEXT_TRAINING_CODE, TEXT, "fine-tune"),
     ):
         keyed = {path for pattern in code for path in (ROOT / "pipeline").glob(pattern)}

@@ -7,6 +7,7 @@ __all__ = [
     "batches",
     "entities",
     "extraction",
+    "folds",
     "inference",
     "learning",
     "listing",

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked
 from safetensors.torch import load_file
+from torch import Tensor
 
 from pipeline.artifacts import Store
 from pipeline.artifacts.tables import COUNT, TEXT, Columns
@@ -52,9 +53,11 @@ class PreparedText:
 
     def split(self, name: str) -> TokenSet:
         """The parts of the sentences of one split."""
-        return TokenSet(
-            self.store, self.store.parts_of(torch.from_numpy(self.rows(name))), self.pad
-        )
+        return self.tokens_of(torch.from_numpy(self.rows(name)))
+
+    def tokens_of(self, rows: Tensor) -> TokenSet:
+        """The parts of the sentences of these numbers, in their rising order."""
+        return TokenSet(self.store, self.store.parts_of(rows), self.pad)
 
     def rows(self, name: str) -> np.ndarray:
         """Numbers of the sentences of one split, in rising order."""

@@ -108,7 +108,7 @@ def _kept(
 def _masked(tokens: TokenSet, words: Tensor, mask: int) -> TokenInputs:
     """The part of each word, in which the word is masked."""
     store, rows = tokens.store, torch.arange(len(words))
-    inputs, _ = TokenSet(store, _parts(tokens, words), tokens.pad).inputs()
+    inputs, _ = TokenSet(store, store.parts_of_words(words), tokens.pad).inputs()
     length = inputs.input_ids.shape[1]
     places = store.places[words].long()
     columns = torch.arange(length)
@@ -120,11 +120,7 @@ def _masked(tokens: TokenSet, words: Tensor, mask: int) -> TokenInputs:
     )
 
 
-def _parts(tokens: TokenSet, words: Tensor) -> Tensor:
-    """The part that each word of the store is of."""
-    return torch.searchsorted(tokens.store.word_starts, words, right=True) - 1
-
-
 def _first_sub_words(tokens: TokenSet, words: Tensor) -> Tensor:
     """Where in the store each word's first sub-word is."""
-    return tokens.store.starts[_parts(tokens, words)] + tokens.store.places[words]
+    store = tokens.store
+    return store.starts[store.parts_of_words(words)] + store.places[words]

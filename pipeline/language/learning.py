@@ -89,12 +89,7 @@ def learn_word_relationship(
     Raises:
         ValueError: as fit_relationship.
     """
-    sums = [
-        _sums(head, states[split].states, states[split].types, types, temperature)
-        for split in SPLITS
-    ]
-    by_type = torch.stack(sums).sum(dim=0)
-    counts = torch.cat([states[split].types for split in SPLITS]).bincount(minlength=types)
+    by_type, counts = _totals(head, states, types, temperature)
     marginal = by_type.sum(dim=0) / counts.sum()
     kept = marginal.topk(min(section.categories, len(marginal))).indices.sort().values
     reduced = {
@@ -103,12 +98,32 @@ def learn_word_relationship(
     }
     learned = learn_relationship(reduced, types, 1.0, section)
     if learned.direction == "direct":
-        prior = learned.pseudo_samples * marginal
-        relationship = (by_type + prior) / (counts[:, None] + learned.pseudo_samples)
+        relationship = _direct(by_type, counts, learned.pseudo_samples)
     else:
         relationship = _whole(learned.relationship, kept, marginal)
     inside = by_type[:, kept].sum(dim=1) / counts
     return LearnedWords(relationship, learned, (1 - inside).clamp_min(0))
+
+
+def direct_word_relationship(
+    head: nn.Module,
+    states: Mapping[str, EntityStates],
+    types: int,
+    temperature: float,
+    pseudo_samples: float = 0.0,
+) -> Tensor:
+    """R [type, source] of the direct way alone, which needs no classifier.
+
+    Args:
+        states: of train and validation, together with an entity of each type.
+        pseudo_samples: of the source marginal, as direct_relationship takes them.
+    """
+    return _direct(*_totals(head, states, types, temperature), pseudo_samples)
+
+
+def _direct(by_type: Tensor, counts: Tensor, pseudo_samples: float) -> Tensor:
+    prior = pseudo_samples * by_type.sum(dim=0) / counts.sum()
+    return (by_type + prior) / (counts[:, None] + pseudo_samples)
 
 
 def some_words(states: EntityStates, most: int) -> EntityStates:
@@ -124,6 +139,19 @@ def some_words(states: EntityStates, most: int) -> EntityStates:
         chosen.append(own[torch.linspace(0, len(own) - 1, count).round().long()])
     places = torch.cat(chosen).sort().values
     return EntityStates(states.states[places], states.types[places], states.words[places])
+
+
+def _totals(
+    head: nn.Module, states: Mapping[str, EntityStates], types: int, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Of each type the sum of its predictions [type, source], and how many they are [type]."""
+    sums = [
+        _sums(head, states[split].states, states[split].types, types, temperature)
+        for split in SPLITS
+        if len(states[split].types)
+    ]
+    counts = torch.cat([states[split].types for split in SPLITS]).bincount(minlength=types)
+    return torch.stack(sums).sum(dim=0), counts
 
 
 def _sums(

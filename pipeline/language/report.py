@@ -6,12 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.artifacts import Calibration
+from pipeline.artifacts import Best, Calibration
 from pipeline.language.entities import SCORES, F1Difference
 from pipeline.language.misses import HOW, Example
 from pipeline.params import LanguageParams
 from pipeline.params.methods import BASELINE, CO_TUNING
 from pipeline.report.markdown import escape, points, table
+from pipeline.report.text_search import SENTENCES, recommendation, search_section
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class TextResults:
         metrics: by method, as in metrics.json, mean over samples.
         differences: by method, to vanilla, over samples; empty without vanilla.
         histories: by method, as in history.csv, of the first sample, as is all that follows.
+        trials: of tune; empty where none ran.
         top_words: columns class, rank, category, probability.
         misses: by method.
         examples: sentences on which vanilla and co-tuning differ.
@@ -36,6 +38,8 @@ class TextResults:
     differences: Mapping[str, F1Difference]
     histories: Mapping[str, pd.DataFrame]
     calibration: Calibration
+    best: Best
+    trials: pd.DataFrame
     diagnostics: Mapping[str, Any]
     top_words: pd.DataFrame
     misses: Mapping[str, pd.DataFrame]
@@ -45,7 +49,10 @@ class TextResults:
 
 def render_text_report(results: TextResults) -> str:
     """The whole report; the answer comes first."""
-    sections = (_answer, _methods, _types, _examples, _relationship, _calibration, _making)
+    sections = (
+        *(_answer, _methods, _types, _examples, _tuning),
+        *(_relationship, _calibration, _making),
+    )
     paragraphs = [part for section in sections for part in section(results)]
     return "\n\n".join(part for part in paragraphs if part) + "\n"
 
@@ -65,9 +72,11 @@ def verdict(difference: F1Difference, method: str = CO_TUNING) -> str:
 def _answer(results: TextResults) -> Iterable[str]:
     difference = results.differences.get(CO_TUNING)
     yield "# Did Co-Tuning help?" if difference else "# Evaluation"
-    if difference:
-        yield f"**{verdict(difference)}**"
     counts, types = results.counts, ", ".join(results.types)
+    if difference:
+        labelled = counts["train"] + counts["validation"]
+        yield recommendation(results.best, labelled, list(results.metrics), SENTENCES)
+        yield f"**On the test: {verdict(difference)}**"
     yield (
         f"Judged on {counts['test']:,} test sentences, after training on {counts['train']:,} with "
         f"{counts['validation']:,} more for validation; entities of the types {types}. An entity "
@@ -139,6 +148,17 @@ def _examples(results: TextResults) -> Iterable[str]:
         yield "\n".join(f"- {name}: {escape(text)}" for name, text in lines.items())
 
 
+def _tuning(results: TextResults) -> Iterable[str]:
+    return search_section(
+        results.best,
+        results.trials,
+        results.params.tune,
+        results.calibration.temperature * results.best.temperature_factor,
+        results_picture(results, "trials.png", "Gain of each candidate over vanilla"),
+        SENTENCES,
+    )
+
+
 def _relationship(results: TextResults) -> Iterable[str]:
     yield "## Relationship"
     found, params = results.diagnostics, results.params
@@ -196,7 +216,7 @@ def _making(results: TextResults) -> Iterable[str]:
         ["Seeds", ", ".join(str(params.seed + seed) for seed in training.seeds)],
         ["Source model", f"{params.source_model.name}, {params.source_model.longest} sub-words"],
         ["Data", f"{data.source}, {data.root}"],
-        ["Source weight", f"{params.tune.source_weight:g}"],
+        ["Source weight", f"{results.best.source_weight:g}"],
         ["Training", f"{training.length}, {batch} sentences a step, {schedule}"],
         ["Epoch kept", ", ".join(f"{method} {epoch}" for method, epoch in kept.items())],
     ]

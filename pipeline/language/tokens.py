@@ -65,6 +65,10 @@ class TokenStore:
         """Numbers of the parts of some sentences, in their order."""
         return torch.nonzero(torch.isin(self.sentences, sentences.to(self.sentences)))[:, 0]
 
+    def parts_of_words(self, words: Tensor) -> Tensor:
+        """Numbers of the parts that some words are of, by their places in the store."""
+        return torch.searchsorted(self.word_starts, words, right=True) - 1
+
     @property
     def part_lengths(self) -> Tensor:
         return self.starts.diff()

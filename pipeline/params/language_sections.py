@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from pipeline.params.base import Count, Fraction, NonNegative, Positive, Section
 from pipeline.params.samples import SampledParams
-from pipeline.params.sections import SampledTraining, Selection
+from pipeline.params.sections import SampledTraining, Selection, Tune
 
 TextSource = Literal["conll", "wnut-17", "columns", "json-lines"]
 TEXT_SOURCES = get_args(TextSource)
@@ -70,11 +70,10 @@ class CalibrateText(Section):
     temperature: Positive = 1.0
 
 
-class PassOn(Section):
-    """What is taught by: the source weight, and the factor of the calibrated temperature."""
+class TuneText(Tune):
+    """As of images; the sentences of training and validation are dealt out into the folds."""
 
     source_weight: Positive = 0.7
-    temperature_factor: Positive = 1.0
 
 
 class FitWords(Section):
@@ -109,7 +108,7 @@ class LanguageParams(SampledParams):
     prepare_data: PrepareText
     extract_logits: ExtractFromText = ExtractFromText()
     calibrate: CalibrateText = CalibrateText()
-    tune: PassOn = PassOn()
+    tune: TuneText = TuneText()
     fit_relationship: FitWords = FitWords()
     fine_tune: FineTuneText = FineTuneText()
     evaluate: EvaluateText = EvaluateText()

@@ -19,6 +19,7 @@ __all__ = [
     "results",
     "text",
     "text_answer",
+    "text_search",
     "text_seeing_why",
     "trials_figure",
 ]

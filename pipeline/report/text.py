@@ -10,7 +10,8 @@ from pipeline.report.markdown import escape, points, table
 from pipeline.report.metrics import CALIBRATED
 from pipeline.report.paired import PairedDifference
 from pipeline.report.results import Results
-from pipeline.report.text_answer import answer, held_out_gains, p_value
+from pipeline.report.text_answer import answer, p_value
+from pipeline.report.text_search import search_section
 from pipeline.report.text_seeing_why import seeing_why
 
 CALIBRATION_METHODS = {
@@ -74,38 +75,13 @@ def likelihood(results: Results) -> Iterable[str]:
 
 def tuning(results: Results) -> Iterable[str]:
     """What the search chose, and what it tried."""
-    yield "## Tuning"
-    best, trials = results.best, results.trials
-    chosen = f"source weight {best.source_weight:.3g}, temperature {results.temperature:.3g}"
-    if best.trials == 0:
-        yield f"No search ran (`tune.trials: 0`); taken from params.yaml: {chosen}."
-        return
-    tune = results.params.tune
-    again = f" dealt out {tune.repeats} times" if tune.repeats > 1 else ""
-    early = int((trials["state"] == "PRUNED").sum())
-    yield (
-        f"Chosen: {chosen}. Each candidate was trained as the final models are, on {tune.folds} "
-        f"folds{again}, and judged on what was held out, its likelihood at its own temperature. "
-        f"{best.trials} candidates, {early} of them stopped early as clearly "
-        "worse. Of those that are not worse than the best by more than a standard error the one "
-        "nearest to the default of params.yaml is taken."
+    return search_section(
+        results.best,
+        results.trials,
+        results.params.tune,
+        results.temperature,
+        results.picture("trials.png", "Gain of each candidate over vanilla"),
     )
-    complete = trials[trials["state"] == "COMPLETE"]
-    yield table(
-        ["Source weight", "Temperature", "NLL (nats)", "Accuracy", "Gain over vanilla (nats)"],
-        (_candidate(trial) for trial in complete.itertuples()),
-    )
-    yield results.picture("trials.png", "Gain of each candidate over vanilla")
-    yield from held_out_gains(best)
-
-
-def _candidate(trial: Any) -> list[str]:
-    gain = "baseline"
-    if trial.source_weight:
-        gain = f"{trial.gain:+.3f} ({trial.gain_low:+.3f} to {trial.gain_high:+.3f})"
-    weight = f"{trial.source_weight:.3g}" if trial.source_weight else "0 (vanilla)"
-    nll, accuracy = f"{trial.held_out_nll:.4f}", f"{trial.held_out_accuracy:.1%}"
-    return [weight, f"{trial.temperature:.3g}", nll, accuracy, gain]
 
 
 def calibration(results: Results) -> Iterable[str]:

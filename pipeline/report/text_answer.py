@@ -1,23 +1,18 @@
 """The beginning of the report: which method to take, why, and how sure that is."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from pipeline.artifacts import Best
 from pipeline.params.methods import BASELINE, CO_TUNING, LINEAR_PROBE
 from pipeline.report.markdown import points, table
 from pipeline.report.paired import PairedDifference
 from pipeline.report.results import Results
+from pipeline.report.text_search import NAMES, recommendation
 
 METHODS = (
     "All start from the same pre-trained network. Vanilla fine-tuning replaces its last "
     "layer by a new one; Co-Tuning adds the new one and goes on teaching the old one, by what the "
     "source categories tell of each class. A linear probe trains the new layer alone, in seconds."
 )
-NAMES = {
-    BASELINE: "vanilla fine-tuning",
-    CO_TUNING: "Co-Tuning",
-    LINEAR_PROBE: "a linear probe",
-}
 
 
 def answer(results: Results) -> Iterable[str]:
@@ -62,45 +57,6 @@ def _samples(results: Results) -> Iterable[str]:
     yield table(["Method", *(f"Seed {seed}" for seed in seeds), "Mean"], rows)
 
 
-def recommendation(best: Best, images: int, methods: Sequence[str]) -> str:
-    """Which method the held-out images of the search speak for.
-
-    Args:
-        images: that were held out in turn.
-        methods: that were fine-tuned.
-    """
-    if best.recommendation is None:
-        return (
-            "No search ran (`tune.trials: 0`), so that only the test tells which method to take; "
-            "`tune.trials: 2` recommends one without looking at the test images."
-        )
-    method, lead = best.recommendation.method, best.recommendation.lead
-    place = f"`data/fine-tune/{method}`"
-    if method not in methods:
-        place = f"`fine_tune.methods` with {method} in it makes one"
-    return (
-        f"**Recommended: {NAMES[method]}** ({place}), "
-        f"{_sureness(lead.mean, lead.standard_error)}. Each of the {images:,} images for training "
-        "and validation was held out in turn, and of those it predicted the classes better than "
-        f"{NAMES[best.recommendation.runner_up]}, the next best: by likelihood, which says most, "
-        f"by {lead.mean:.3f} nats an image (95% interval {lead.low:+.3f} to {lead.high:+.3f})."
-    )
-
-
-def held_out_gains(best: Best) -> Iterable[str]:
-    """What the methods gained over vanilla on the held-out images of the search."""
-    yield "What the chosen source weight and a linear probe gained over vanilla on these images:"
-    rows = [
-        [
-            name,
-            "{:+.3f} ({:+.3f} to {:+.3f})".format(*gain.log_likelihood.with_interval),
-            "{} ({} to {})".format(*map(points, gain.accuracy.with_interval)),
-        ]
-        for name, gain in best.gains.items()
-    ]
-    yield table(["Method", "Likelihood, nats an image", "Accuracy, points"], rows)
-
-
 def verdict(difference: PairedDifference, method: str = CO_TUNING) -> str:
     """One sentence on a method minus vanilla: better, worse or neither; how much; how sure."""
     test = f", McNemar {p_value(difference)}" if difference.p_value is not None else ""
@@ -137,11 +93,3 @@ def p_value(difference: PairedDifference) -> str:
     if p is None:
         return ""
     return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
-
-
-def _sureness(gain: float, error: float) -> str:
-    if gain > 2 * error:
-        return "on clear evidence: chance in the images would hardly do it"
-    if gain > error:
-        return "on weak evidence: chance in the images may have done it"
-    return "on hardly any evidence: either method may be the better one, and not by much"

@@ -7,7 +7,6 @@ __all__ = [
     "data",
     "distributed",
     "fit",
-    "folds",
     "inference",
     "judge",
     "methods",

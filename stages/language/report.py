@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.artifacts.tables import HISTORY, TOP_CATEGORIES
+from pipeline.artifacts.tables import HISTORY, TOP_CATEGORIES, TRIALS
 from pipeline.common.files import copy_into, write_text
 from pipeline.common.formats import write_json
 from pipeline.common.project import project_root
@@ -68,6 +68,7 @@ def gather(store: TextStore, params: LanguageParams, pictures: list[str]) -> Tex
         UserError: an artifact is missing, or a method was judged on other sentences than these.
     """
     prepared, methods = store.load_sentences(), params.fine_tune.methods
+    best = store.load_best()
     samples = [TextStore(store.root, seed) for seed in params.fine_tune.seeds]
     tables: Tables = {
         method: [read_predictions(sample, method) for sample in samples] for method in methods
@@ -93,6 +94,8 @@ def gather(store: TextStore, params: LanguageParams, pictures: list[str]) -> Tex
             for method in methods
         },
         calibration=store.load_calibration(),
+        best=best,
+        trials=store.load_table(TRIALS, "tune", "trials.csv") if best.trials else pd.DataFrame(),
         diagnostics=store.load_json(dict[str, Any], "fit-relationship", "diagnostics.json"),
         top_words=store.load_table(TOP_CATEGORIES, "fit-relationship", "top_categories.csv").fillna(
             {"category": ""}
@@ -143,6 +146,8 @@ def copy_pictures(store: TextStore, folder: Path) -> list[str]:
         "reliability.png": store.require_picture("calibrate", "reliability.png"),
         "relationship.png": store.require_picture("fit-relationship", "relationship.png"),
     }
+    if store.load_best().trials:
+        sources["trials.png"] = store.require_picture("tune", "trials.png")
     copy_into(folder, sources)
     return [*sources, "training.png"]
 
@@ -152,6 +157,7 @@ def inputs_of(store: TextStore, params: LanguageParams) -> list[Path]:
     samples = [TextStore(store.root, seed) for seed in params.fine_tune.seeds]
     return [
         store.require("calibrate", "calibration.json"),
+        store.require("tune", "best.json"),
         store.require("fit-relationship", "diagnostics.json"),
         *(
             sample.require("evaluate", method, name)

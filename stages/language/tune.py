@@ -1,15 +1,52 @@
-"""Pass the source weight and the temperature factor on, so that later stages read one place."""
+"""Search for source weight and temperature, and say which method held-out sentences speak for."""
 
-from pipeline.artifacts import Best, Store
+from pathlib import Path
+
 from pipeline.common.project import project_root
+from pipeline.language.artifacts import TextStore
+from pipeline.language.folds import SentenceFoldTrainer
+from pipeline.language.source import load_language_model
+from pipeline.language.teaching import TRAINING_CODE
 from pipeline.params import LanguageParams
-from pipeline.tracking.runs import stage_run
+from pipeline.params.sections import Optimization
+from pipeline.training.compute import resolve_compute
+from pipeline.tuning.search import Search, run_search
 
 
 def run(params: LanguageParams, workers: int | None = None, storage: str | None = None) -> None:
-    """The options are of a search, which there is none of for text."""
-    store = Store(project_root(), params.sample)
-    section = params.tune
-    with stage_run(store.root, "tune", section.model_dump(), [], store.folder("tune")) as run:
-        store.save_best(Best(section.source_weight, section.temperature_factor))
-        run.log_metrics({"source_weight": section.source_weight})
+    store = TextStore(project_root(), params.sample)
+    inputs = [
+        store.require("prepare-data", "manifest.csv"),
+        store.require("prepare-data", "tokens.safetensors"),
+        store.require("extract-logits", "states.safetensors"),
+        store.require("calibrate", "calibration.json"),
+    ]
+    search = Search(params, params.tune, inputs, steering(params), TRAINING_CODE, new_trainer)
+    run_search(search, store, workers, storage)
+
+
+def new_trainer(params: LanguageParams, folds: Path) -> SentenceFoldTrainer:
+    store = TextStore(project_root(), params.sample)
+    states, _ = store.load_states()
+    return SentenceFoldTrainer(
+        params,
+        store.load_sentences(),
+        load_language_model(params.source_model.name),
+        states,
+        store.load_calibration().temperature,
+        resolve_compute(params.compute.device, params.compute.precision),
+        folds,
+    )
+
+
+def steering(params: LanguageParams) -> dict[str, object]:
+    """All that a candidate's training on a fold depends on."""
+    training = params.model_dump(
+        mode="json",
+        include={
+            "compute": True,
+            "source_model": True,
+            "fine_tune": set(Optimization.model_fields),
+        },
+    )
+    return training | params.fit_relationship.model_dump(exclude={"top_categories"})

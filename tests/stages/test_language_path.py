@@ -21,6 +21,7 @@ source_model: {{name: "{name}", longest: 16}}
 prepare_data: {{source: conll, root: text}}
 extract_logits: {{observed: {observed}, calibration_words: 40}}
 fit_relationship: {{top_categories: 3}}
+tune: {{trials: 2, folds: 2}}
 fine_tune:
   {{seeds: [0, 1], methods: [vanilla, co-tuning], epochs: 8, batch_size: 8, learning_rate: 0.01,
     optimizer: adamw, schedule: linear, warmup: 0.1, max_gradient_norm: 1.0,
@@ -57,6 +58,12 @@ def run_all(methods: list[str]) -> None:
 def test_the_whole_path_from_text_to_the_report(project: Path) -> None:
     run_all(["vanilla", "co-tuning"])
     data = project / "data"
+    trials = pd.read_csv(data / "tune/trials.csv")
+    assert trials["source_weight"].tolist() == [0.0, 0.7]
+    assert trials["state"].tolist() == ["COMPLETE", "COMPLETE"]
+    best = json.loads((data / "tune/best.json").read_text())
+    assert best["source_weight"] == 0.7
+    assert best["gains"].keys() == {"co-tuning"}  # there is no probe of words
     rows = load_file(data / "fit-relationship/seed-0/relationship.safetensors")["relationship"]
     torch.testing.assert_close(rows.sum(dim=1), torch.ones(3))
     history = pd.read_csv(data / "fine-tune/co-tuning/seed-0/history.csv")
@@ -76,11 +83,13 @@ def test_the_whole_path_from_text_to_the_report(project: Path) -> None:
     ]
     assert predictions["tag"].tolist() == [line.split()[-1] for line in words]
     report = (data / "report/report.md").read_text()
-    for heading in ("Did Co-Tuning help?", "Methods", "Types of entities", "Relationship"):
+    for heading in ("Did Co-Tuning help?", "Methods", "Types of entities", "Tuning"):
         assert f"# {heading}" in report
     assert "F1 to vanilla" in report
+    assert "Each of the 76 sentences for training and validation was held out in turn" in report
+    assert "What the chosen source weight gained over vanilla on these sentences:" in report
     page = (data / "report/report.html").read_text()
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == 4
     assert "<h2>Types of entities</h2>" in page
     with pytest.raises(UserError, match=r"is of text .* for which this command is not made"):
         params.load(project / "params.yaml")
@@ -95,7 +104,7 @@ def test_a_stage_goes_on_where_it_was_stopped_and_gives_the_same_weights(
     for stage in ("prepare_data", "extract_logits"):
         run_stage(stage, None, None)
     run_stage("calibrate", None, None, seed=0)
-    run_stage("tune", None, None, workers=None, storage=None)
+    run_stage("tune", ["tune.trials=0"], None, workers=None, storage=None)
     run_stage("fit_relationship", None, None, seed=0)
     options = {"method": "lwf", "seed": 0}
     shorter = ["fine_tune.epochs=4", "fine_tune.methods=[lwf]"]

@@ -11,11 +11,12 @@ from pipeline.cotuning.relationship import direct_relationship
 from pipeline.params import Params
 from pipeline.params.sections import FineTune, FitRelationship, SourceModel, Tune
 from pipeline.sources.from_logits import source_predictions
-from pipeline.training import folds as folds_module
 from pipeline.training.compute import Compute
 from pipeline.training.fit import fit
-from pipeline.training.folds import FoldTrainer, repeated_folds
 from pipeline.training.methods import SourceLabels, compose_method, new_model
+from pipeline.tuning import image_folds
+from pipeline.tuning.folds import repeated_folds
+from pipeline.tuning.image_folds import ImageFoldTrainer
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 PARAMS = Params(
@@ -28,10 +29,10 @@ PARAMS = Params(
 
 
 @pytest.fixture
-def trainer(pool: Pool, tmp_path: Path) -> FoldTrainer:
+def trainer(pool: Pool, tmp_path: Path) -> ImageFoldTrainer:
     sample = pool.draw(6, 0.25, seed=0)
     splits = pool.split_logits(sample)
-    return FoldTrainer(PARAMS, sample, pool.source, splits, 1.5, CPU, tmp_path)
+    return ImageFoldTrainer(PARAMS, sample, pool.source, splits, 1.5, CPU, tmp_path)
 
 
 def test_every_image_is_held_out_once_in_each_repeat_and_dealt_out_anew() -> None:
@@ -46,7 +47,7 @@ def test_every_image_is_held_out_once_in_each_repeat_and_dealt_out_anew() -> Non
 
 
 def test_a_fold_is_trained_as_fine_tune_does_by_what_its_kept_images_tell(
-    trainer: FoldTrainer,
+    trainer: ImageFoldTrainer,
 ) -> None:
     found = list(trainer.held_out(2.3, 0.8))
     fold, data = trainer.folds()[3], trainer.data
@@ -65,36 +66,36 @@ def test_a_fold_is_trained_as_fine_tune_does_by_what_its_kept_images_tell(
     assert torch.equal(found[3].labels, labels[fold.held_out])
 
 
-def test_a_weight_of_zero_is_vanilla_at_every_temperature(trainer: FoldTrainer) -> None:
+def test_a_weight_of_zero_is_vanilla_at_every_temperature(trainer: ImageFoldTrainer) -> None:
     one, other = (list(trainer.held_out(0.0, factor)) for factor in (1.0, 2.0))
     assert all(torch.equal(a.logits, b.logits) for a, b in zip(one, other, strict=True))
     weighted = list(trainer.held_out(1.0, 1.0))
     assert not torch.equal(one[0].logits, weighted[0].logits)
 
 
-def test_no_fold_is_trained_twice(trainer: FoldTrainer) -> None:
+def test_no_fold_is_trained_twice(trainer: ImageFoldTrainer) -> None:
     passed: list[int] = []
     first = next(trainer.held_out(0.0, 1.0, passed.append))
-    assert sum(passed) * 4 == trainer.images_passed()
+    assert sum(passed) * 4 == trainer.samples_passed()
     again = list(trainer.held_out(0.0, 1.0, passed.append))
-    assert sum(passed) == trainer.images_passed()
+    assert sum(passed) == trainer.samples_passed()
     assert torch.equal(again[0].logits, first.logits)
     more = replace(trainer, params=PARAMS.model_copy(update={"tune": Tune(folds=2, repeats=3)}))
     assert len(list(more.held_out(0.0, 1.0, passed.append))) == 6
-    assert sum(passed) == more.images_passed()
+    assert sum(passed) == more.samples_passed()
 
 
 def test_a_relationship_is_learned_once_for_each_temperature_and_fold(
-    trainer: FoldTrainer, monkeypatch: pytest.MonkeyPatch
+    trainer: ImageFoldTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[float] = []
-    learned = folds_module.learn_relationship
+    learned = image_folds.learn_relationship
 
     def counting(splits, classes, temperature, way):
         seen.append(temperature)
         return learned(splits, classes, temperature, way)
 
-    monkeypatch.setattr(folds_module, "learn_relationship", counting)
+    monkeypatch.setattr(image_folds, "learn_relationship", counting)
     for weight, factor in ((1.0, 1.0), (2.0, 1.0), (2.0, 0.8)):
         next(trainer.held_out(weight, factor))
     assert seen == [1.5, 1.5 * 0.8]
