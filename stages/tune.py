@@ -21,7 +21,7 @@ def run(params: Params, workers: int | None = None, storage: str | None = None) 
         store.require("extract-logits", "logits.safetensors"),
         store.require("calibrate", "calibration.json"),
     ]
-    search = Search(params, params.tune, inputs, steering(params), TRAINING_CODE, new_trainer)
+    search = Search(params, params.tune, inputs, Training, TRAINING_CODE, new_trainer)
     run_search(search, store, workers, storage)
 
 
@@ -39,16 +39,3 @@ def new_trainer(params: Params, folds: Path) -> ImageFoldTrainer:
         resolve_compute(params.compute.device, params.compute.precision, params.compute.compile),
         folds,
     )
-
-
-def steering(params: Params) -> dict[str, object]:
-    """All that a candidate's training on a fold depends on."""
-    training = params.model_dump(
-        mode="json",
-        include={
-            "compute": True,
-            "source_model": True,
-            "fine_tune": set(Training.model_fields),
-        },
-    )
-    return training | params.fit_relationship.model_dump(exclude={"top_categories"})

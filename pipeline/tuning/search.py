@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from pipeline.common.project import project_root
 from pipeline.common.resume import resume_key
 from pipeline.params.methods import BASELINE, CO_TUNING
 from pipeline.params.samples import SampledParams
-from pipeline.params.sections import Tune
+from pipeline.params.sections import Optimization, Tune
 from pipeline.report.figures import save_figure
 from pipeline.report.trials_figure import tune_trials
 from pipeline.search.choice import choose, gain, recommend
@@ -57,7 +57,7 @@ class Search:
     Attributes:
         tune: its section.
         inputs: files that it reads.
-        steering: all params that a candidate's training on a fold depends on, as JSON types.
+        training: the section whose fields of fine_tune a candidate's training depends on.
         training_code: what its weights come from, as patterns below pipeline/.
         new_trainer: a function of a module, of params and the folder of finished folds.
     """
@@ -65,7 +65,7 @@ class Search:
     params: SampledParams
     tune: Tune
     inputs: Sequence[Path]
-    steering: Mapping[str, Any]
+    training: type[Optimization]
     training_code: Sequence[str]
     new_trainer: Callable[[Any, Path], FoldTrainer]
 
@@ -99,11 +99,16 @@ class Search:
 
     @property
     def _on_folds(self) -> dict[str, Any]:
-        return {
-            **self.steering,
-            "folds": self.tune.folds,
-            "seed": self.params.sample_seed,
-        }
+        """All that a candidate's training on a fold depends on."""
+        steering = self.params.model_dump(
+            mode="json",
+            include={
+                **dict.fromkeys(("compute", "source_model", "fit_relationship"), True),
+                "fine_tune": set(self.training.model_fields),
+            },
+            exclude={"fit_relationship": {"top_categories"}},
+        )
+        return steering | {"folds": self.tune.folds, "seed": self.params.sample_seed}
 
 
 def run_search(search: Search, store: Store, workers: int | None, storage: str | None) -> None:

@@ -21,7 +21,7 @@ def run(params: LanguageParams, workers: int | None = None, storage: str | None 
         store.require("extract-logits", "states.safetensors"),
         store.require("calibrate", "calibration.json"),
     ]
-    search = Search(params, params.tune, inputs, steering(params), TRAINING_CODE, new_trainer)
+    search = Search(params, params.tune, inputs, Optimization, TRAINING_CODE, new_trainer)
     run_search(search, store, workers, storage)
 
 
@@ -37,16 +37,3 @@ def new_trainer(params: LanguageParams, folds: Path) -> SentenceFoldTrainer:
         resolve_compute(params.compute.device, params.compute.precision),
         folds,
     )
-
-
-def steering(params: LanguageParams) -> dict[str, object]:
-    """All that a candidate's training on a fold depends on."""
-    training = params.model_dump(
-        mode="json",
-        include={
-            "compute": True,
-            "source_model": True,
-            "fine_tune": set(Optimization.model_fields),
-        },
-    )
-    return training | params.fit_relationship.model_dump(exclude={"top_categories"})
