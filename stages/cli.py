@@ -135,7 +135,7 @@ def serve(
     host: Annotated[str, typer.Option(help="0.0.0.0 lets others in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
 ) -> None:
-    """Serve a fine-tuned model: a page to drop images on, and a JSON endpoint."""
+    """Serve a fine-tuned model: a page for images, or for text, and a JSON endpoint."""
     run_stage("serve", None, None, seed=seed, method=method, host=host, port=port)
 
 

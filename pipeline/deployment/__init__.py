@@ -1,10 +1,10 @@
 """A fine-tuned model at work: from an image as a user has it to calibrated probabilities.
 
 `target_model` puts the artifacts together, `images` opens what a user brings, `found` writes what
-the model said of it, `server` answers over HTTP, with bounds from `uploads` and `connections`. For
-other programs `exports` writes it in one of the `forms` (ONNX, ...) with its `description` and
-`model_card`; `classifier` is the network that most of them hold, `registry` registers one with
-MLflow.
+the model said of it, `server` and `text_server` answer over HTTP, with what is common from `pages`
+and `listening` and bounds from `uploads` and `connections`. For other programs `exports` writes it
+in one of the `forms` (ONNX, ...) with its `description` and `model_card`; `classifier` is the
+network that most of them hold, `registry` registers one with MLflow.
 """
 
 __all__ = [
@@ -15,9 +15,12 @@ __all__ = [
     "forms",
     "found",
     "images",
+    "listening",
     "model_card",
+    "pages",
     "registry",
     "server",
     "target_model",
+    "text_server",
     "uploads",
 ]

@@ -4,27 +4,22 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from fastapi import FastAPI, HTTPException, Request
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, HTMLResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi import HTTPException, Request
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
-from swagger_ui_bundle import swagger_ui_path
 from torch import Tensor
 
-from pipeline.deployment.connections import API_PAGE, guarded
+from pipeline.deployment.connections import guarded
 from pipeline.deployment.images import square_of
+from pipeline.deployment.pages import add_page, new_app
 from pipeline.deployment.target_model import TargetModel
 from pipeline.deployment.uploads import FIELD, Limits, uploaded_image
 
-PAGE = Path(__file__).parent / "serve-page"
 SHOWN_CATEGORIES = 8
 READ_AT_ONCE = 32  # bodies in memory; further ones wait on their way
 DECODED_AT_ONCE = 2  # images; one takes up to 3 bytes a pixel
@@ -125,16 +120,8 @@ def create_app(classify: Classifier, source_model: str, limits: Limits) -> ASGIA
         source_model: its name.
     """
     model = classify.model
-    about = f"Classifies images by {model.method}."
-    app = FastAPI(title="Co-Tuning", description=about, docs_url=None, redoc_url=None)
-    app.openapi_version = "3.0.3"  # the newest that the bundled page of the API reads
-    app.mount("/api-page", StaticFiles(directory=swagger_ui_path))
+    app = new_app(f"Classifies images by {model.method}.")
     reading, decoding = asyncio.Semaphore(READ_AT_ONCE), asyncio.Semaphore(DECODED_AT_ONCE)
-
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        """Whether the server answers."""
-        return {"status": "ok"}
 
     @app.get("/model")
     async def served() -> Served:
@@ -162,21 +149,5 @@ def create_app(classify: Classifier, source_model: str, limits: Limits) -> ASGIA
                 raise HTTPException(422, f"the image cannot be read: {error}") from None
         return await asyncio.to_thread(classify, square)
 
-    @app.get(API_PAGE, include_in_schema=False)
-    async def api_page() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="Co-Tuning: API",
-            swagger_js_url="/api-page/swagger-ui-bundle.js",
-            swagger_css_url="/api-page/swagger-ui.css",
-            swagger_favicon_url="/favicon.svg",
-        )
-
-    @app.get("/", include_in_schema=False)
-    @app.get("/{name}", include_in_schema=False)
-    async def page(name: str = "index.html") -> FileResponse:
-        if name not in {path.name for path in PAGE.iterdir()}:
-            raise HTTPException(404, f"there is no {name} here; the page is at /")
-        return FileResponse(PAGE / name)
-
+    add_page(app, "images")
     return guarded(app)

@@ -1,7 +1,7 @@
-"""An image out of an HTTP request: bounded in bytes while it arrives, and in time."""
+"""An image or a text out of an HTTP request: bounded in bytes while it arrives, and in time."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -39,20 +39,39 @@ async def uploaded_image(request: Request, limits: Limits) -> bytes:
         HTTPException: 408 where the body takes too long, 413 where it is too large, 422 where
             there is not exactly one image in it.
     """
+    kind = request.headers.get("content-type", "").lower()
+    if not kind.startswith("multipart/form-data"):
+        return await uploaded_body(request, limits)
+    return await _in_time(request, limits, lambda parts: _field(request.headers, parts))
+
+
+async def uploaded_body(request: Request, limits: Limits) -> bytes:
+    """The whole body.
+
+    Raises:
+        HTTPException: 408 where it takes too long, 413 where it is too large.
+    """
+    return await _in_time(request, limits, _joined)
+
+
+async def _in_time(
+    request: Request, limits: Limits, read: Callable[[Parts], Awaitable[bytes]]
+) -> bytes:
     parts = request.stream()
     try:
         async with asyncio.timeout(limits.seconds):
-            kind = request.headers.get("content-type", "").lower()
-            if kind.startswith("multipart/form-data"):
-                return await _field(request.headers, _bounded(parts, limits))
-            return b"".join([part async for part in _bounded(parts, limits)])
+            return await read(_bounded(parts, limits))
     except TimeoutError:
         raise HTTPException(
-            408, f"the image was not there after {limits.seconds:g} seconds; send it faster"
+            408, f"the body was not there after {limits.seconds:g} seconds; send it faster"
         ) from None
     except HTTPException:
         await _pass_over_the_rest(parts, limits)
         raise
+
+
+async def _joined(parts: Parts) -> bytes:
+    return b"".join([part async for part in parts])
 
 
 async def _pass_over_the_rest(parts: Parts, limits: Limits) -> None:
@@ -90,6 +109,6 @@ async def _bounded(parts: Parts, limits: Limits) -> Parts:
         taken += len(part)
         if taken > limits.upload_bytes:
             raise HTTPException(
-                413, f"at most {limits.upload_bytes / 1e6:g} MB are taken; send a smaller image"
+                413, f"at most {limits.upload_bytes / 1e6:g} MB are taken; send less"
             )
         yield part

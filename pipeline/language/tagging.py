@@ -1,20 +1,27 @@
 """Entities of a user's own sentences."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from seqeval.metrics.sequence_labeling import get_entities
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.common.errors import UserError, reason_of
 from pipeline.common.files import find_files
+from pipeline.language.artifacts import TextClasses, TextStore
 from pipeline.language.batches import TokenSet
-from pipeline.language.inference import tags_of_sentences
+from pipeline.language.inference import predict_words, tags_of_sentences
 from pipeline.language.listing import Sentence
-from pipeline.language.tag_schemes import OUTSIDE, type_of
+from pipeline.language.source import load_tokenizer
+from pipeline.language.tag_schemes import OUTSIDE, type_of, types_of
+from pipeline.language.tagger import load_tagger
+from pipeline.language.tokens import tokenise
+from pipeline.params import LanguageParams
+from pipeline.training.compute import Compute, resolve_compute
 
 SUFFIX = ".txt"
 
@@ -62,11 +69,73 @@ def read_text(path: Path) -> list[Sentence]:
         raise UserError(reason_of(error)) from None
     except UnicodeDecodeError:
         raise UserError("not in UTF-8") from None
+    return sentences_of(lines, os.fspath(path))
+
+
+def sentences_of(lines: Sequence[str], file: str) -> list[Sentence]:
+    """One a line, its words between spaces; empty lines have none."""
     return [
-        Sentence(tuple(words), (OUTSIDE,) * len(words), os.fspath(path), (number,) * len(words))
+        Sentence(tuple(words), (OUTSIDE,) * len(words), file, (number,) * len(words))
         for number, words in enumerate(map(str.split, lines), 1)
         if words
     ]
+
+
+@dataclass(frozen=True)
+class Tagger:
+    """A fine-tuned network with all that it needs to find entities.
+
+    Attributes:
+        network: TokenInputs to target logits [word, tag], on the device of compute.
+        tokenizer: of its source model.
+        longest: sub-words that enter at once.
+        tags: in label order.
+        pad: the sub-word that fills up.
+        batch_size: in parts of sentences.
+    """
+
+    network: nn.Module
+    tokenizer: Any
+    longest: int
+    tags: Sequence[str]
+    pad: int
+    batch_size: int
+    compute: Compute
+
+    @property
+    def names(self) -> list[str]:
+        """Outside, then the types, in the order of an entity's probabilities."""
+        return [OUTSIDE, *types_of(self.tags)]
+
+    def entities(
+        self, sentences: Sequence[Sentence], on_batch: Callable[[int], None] = lambda words: None
+    ) -> list[Entity]:
+        """Of all sentences, in their order."""
+        store = tokenise(sentences, self.tags, self.tokenizer, self.longest)
+        tokens = TokenSet(store, torch.arange(len(store.sentences)), self.pad)
+        logits = predict_words(self.network, tokens, self.batch_size, self.compute, on_batch)
+        lengths = [len(sentence.tokens) for sentence in sentences]
+        return list(entities(tokens, logits, self.tags, lengths))
+
+
+def ready_tagger(store: TextStore, params: LanguageParams, method: str) -> Tagger:
+    """What a method trained, ready to find entities.
+
+    Raises:
+        UserError: as load_tagger.
+    """
+    classes: TextClasses = store.load_json(TextClasses, "prepare-data", "classes.json")
+    compute = resolve_compute(params.compute.device, params.compute.precision)
+    model = load_tagger(store, params, method, len(classes.classes))
+    return Tagger(
+        network=model.deploy().to(compute.device),
+        tokenizer=load_tokenizer(params.source_model.name),
+        longest=params.source_model.longest,
+        tags=classes.classes,
+        pad=classes.pad,
+        batch_size=params.evaluate.batch_size,
+        compute=compute,
+    )
 
 
 def entities(

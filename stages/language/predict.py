@@ -1,10 +1,8 @@
 """Find the entities of a user's own sentences by a fine-tuned model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from pipeline.common.errors import UserError
 from pipeline.common.progress import progress
@@ -19,17 +17,10 @@ from pipeline.deployment.found import (
     tell_unreadable,
 )
 from pipeline.deployment.target_model import trained_method
-from pipeline.language.artifacts import TextClasses, TextStore
-from pipeline.language.batches import TokenSet
-from pipeline.language.inference import predict_words
+from pipeline.language.artifacts import TextStore
 from pipeline.language.listing import Sentence
-from pipeline.language.source import load_tokenizer
-from pipeline.language.tag_schemes import OUTSIDE, types_of
-from pipeline.language.tagger import load_tagger
-from pipeline.language.tagging import entities, find_texts, read_text
-from pipeline.language.tokens import tokenise
+from pipeline.language.tagging import Entity, find_texts, read_text, ready_tagger
 from pipeline.params import LanguageParams
-from pipeline.training.compute import resolve_compute
 
 COLUMNS = {
     "Entity": lambda row: row["text"],
@@ -60,39 +51,23 @@ def run(
             unreadable[path] = str(error)
     if not sentences:
         raise UserError(f"there is no sentence to read{': ' * bool(unreadable)}{named(unreadable)}")
-    rows = list(found(params, store, method, sentences, top))
+    tagger = ready_tagger(store, params, method)
+    with progress("predict", sum(len(sentence.tokens) for sentence in sentences)) as advance:
+        found = tagger.entities(sentences, advance)
+    rows = [row_of(entity, sentences[entity.sentence], tagger.names, top) for entity in found]
     summary = f"{len(rows)} entities in {len(sentences)} sentences, by {method}"
     tell_rows(rows, COLUMNS, summary, form, output)
     tell_unreadable(unreadable, len(paths), "files")
 
 
-def found(
-    params: LanguageParams,
-    store: TextStore,
-    method: str,
-    sentences: Sequence[Sentence],
-    top: int,
-) -> Iterator[dict[str, Any]]:
-    """A row an entity: path, line, text, class, probability (mean over its words), and top, the
-    most probable types with theirs.
+def row_of(entity: Entity, sentence: Sentence, names: Sequence[str], top: int) -> dict[str, Any]:
+    """Path, line, text, class, probability (mean over its words), and top, the most probable types
+    with theirs.
     """
-    name = params.source_model.name
-    classes: TextClasses = store.load_json(TextClasses, "prepare-data", "classes.json")
-    compute = resolve_compute(params.compute.device, params.compute.precision)
-    tokens = tokenise(sentences, classes.classes, load_tokenizer(name), params.source_model.longest)
-    parts = TokenSet(tokens, torch.arange(len(tokens.sentences)), classes.pad)
-    model = load_tagger(store, params, method, len(classes.classes))
-    network = model.deploy().to(compute.device)
-    with progress("predict", len(tokens.words)) as advance:
-        logits = predict_words(network, parts, params.evaluate.batch_size, compute, advance)
-    names = (OUTSIDE, *types_of(classes.classes))
-    lengths = [len(sentence.tokens) for sentence in sentences]
-    for entity in entities(parts, logits, classes.classes, lengths):
-        sentence = sentences[entity.sentence]
-        probabilities = entity.probabilities.tolist()
-        yield {
-            **{"path": sentence.file, "line": sentence.lines[0]},
-            "text": " ".join(sentence.tokens[word] for word in entity.words),
-            **{"class": entity.type, "probability": probabilities[names.index(entity.type)]},
-            "top": ranked(names, probabilities, top),
-        }
+    probabilities = entity.probabilities.tolist()
+    return {
+        **{"path": sentence.file, "line": sentence.lines[0]},
+        "text": " ".join(sentence.tokens[word] for word in entity.words),
+        **{"class": entity.type, "probability": probabilities[names.index(entity.type)]},
+        "top": ranked(names, probabilities, top),
+    }

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import transformers
 import typer
-from tiny_language import save_model, write_conll
+from trained_text import write_trained_text
 
 from pipeline import params
 from pipeline.checks import checked
@@ -16,32 +16,11 @@ from pipeline.language.tagging import read_text
 from stages.language.checks import checks_of, source_model
 from stages.running import run_stage
 
-PARAMS = """
-source_model: {{name: "{name}", longest: 9}}
-prepare_data: {{source: conll, root: text}}
-extract_logits: {{calibration_words: 40}}
-fine_tune: {{seeds: [0], epochs: 8, batch_size: 8, learning_rate: 0.01, optimizer: adamw}}
-"""
-
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
     """A project in which vanilla was fine-tuned and judged."""
-    root = tmp_path_factory.mktemp("tagging")
-    (root / "mlflow.db").write_bytes(empty_database.read_bytes())
-    name = save_model(root / "model", everywhere=False)
-    write_conll(root / "text", {"train.txt": 60, "valid.txt": 16, "test.txt": 30})
-    (root / "params.yaml").write_text(PARAMS.format(name=name))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        for stage in ("prepare_data", "extract_logits"):
-            run_stage(stage, None, None)
-        run_stage("calibrate", None, None, seed=0)
-        run_stage("tune", None, None, workers=None, storage=None)
-        run_stage("fit_relationship", None, None, seed=0)
-        for stage in ("fine_tune", "evaluate"):
-            run_stage(stage, None, None, method="vanilla", seed=0)
-    return root
+    return write_trained_text(tmp_path_factory.mktemp("tagging"), empty_database)
 
 
 @pytest.fixture
@@ -153,6 +132,14 @@ def test_a_mark_of_the_byte_order_is_no_part_of_a_word(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Rome rains", encoding="utf-8-sig")
     [sentence] = read_text(tmp_path / "a.txt")
     assert sentence.tokens == ("Rome", "rains")
+
+
+def test_words_that_the_tokenizer_makes_nothing_of_are_no_entities(
+    at: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("\u200b\n", encoding="utf-8")
+    predict(str(tmp_path / "a.txt"), output=tmp_path / "found.jsonl")
+    assert not (tmp_path / "found.jsonl").read_text()
 
 
 @pytest.mark.parametrize(

@@ -132,8 +132,8 @@ def test_a_command_that_is_not_made_for_text_says_so(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(typer.Exit):
-        run_stage("serve", None, None)
-    assert "serve is not made for a project of text" in capsys.readouterr().err
+        run_stage("claims", None, None)
+    assert "claims is not made for a project of text" in capsys.readouterr().err
 
 
 def test_what_text_needs_is_named_where_it_is_missing(project: Path) -> None:

@@ -1,0 +1,41 @@
+"""Serve a fine-tuned tagger: a page and a JSON endpoint."""
+
+from collections.abc import Sequence
+
+from pipeline.common.project import project_root
+from pipeline.deployment.listening import listening, serve
+from pipeline.deployment.target_model import trained_method
+from pipeline.deployment.text_server import (
+    TEXT_LIMITS,
+    FoundEntity,
+    ServedTagger,
+    create_text_app,
+)
+from pipeline.language.artifacts import TextStore
+from pipeline.language.tagging import ready_tagger, sentences_of
+from pipeline.params import LanguageParams
+
+
+def run(params: LanguageParams, method: str | None, host: str, port: int) -> None:
+    store = TextStore(project_root(), params.sample)
+    place = listening(host, port)
+    method = trained_method(store, params.fine_tune.methods, method)
+    tagger = ready_tagger(store, params, method)
+    types = tagger.names[1:]
+
+    def tag(lines: Sequence[str]) -> list[FoundEntity]:
+        sentences = sentences_of(lines, "")
+        return [
+            FoundEntity(
+                line=sentences[entity.sentence].lines[0],
+                first=entity.words.start,
+                end=entity.words.stop,
+                text=" ".join(sentences[entity.sentence].tokens[word] for word in entity.words),
+                type=entity.type,
+                probability=float(entity.probabilities[tagger.names.index(entity.type)]),
+            )
+            for entity in tagger.entities(sentences)
+        ]
+
+    served = ServedTagger(method=method, source_model=params.source_model.name, types=types)
+    serve(create_text_app(tag, served, TEXT_LIMITS), method, host, place)
