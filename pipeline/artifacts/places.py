@@ -53,11 +53,12 @@ class Places:
         return self.root / ".work" / stage
 
     def require(self, *names: str) -> Path:
-        """path(*names), which must exist; the first name is the stage."""
+        """path(*names), which must exist: the stage, the method where there is one, the file."""
         path = self.path(*names)
         if not path.exists():
+            command = " --method ".join(names[:-1])
             raise UserError(
-                f"{path.relative_to(self.root)} is missing; make it with `cot stage {names[0]}`, "
+                f"{path.relative_to(self.root)} is missing; make it with `cot stage {command}`, "
                 "or everything with `dvc repro`"
             )
         return path

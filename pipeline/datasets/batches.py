@@ -14,6 +14,8 @@ SMALLEST_CROP = 0.08
 CROP_ASPECT = (3 / 4, 4 / 3)
 CROP_ATTEMPTS = 10
 LOADER_PROCESSES = 2
+CROP_FRACTION = 0.875  # 224 of 256
+LARGER = 1.1
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,31 @@ class Preprocessing:
         input_size: side of the crop that enters the network, in pixels.
         mean, std: per channel, of images in [0, 1].
         smallest_crop: share of an image's area in (0, 1] that a random crop covers at least.
+        crop_fraction: the centre crop's side as a share of the image's, in (0, 1], as the source
+            model is published.
     """
 
     input_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     smallest_crop: float = SMALLEST_CROP
+    crop_fraction: float = CROP_FRACTION
+
+    def fitted_side(self, side: int) -> int:
+        """Side in pixels of the image that crops are cut from, of one stored by `side`.
+
+        One that is by more than a tenth larger than the centre crop asks for is made as small: of
+        it the crop would show the middle alone.
+        """
+        wanted = round(self.input_size / self.crop_fraction)
+        return side if side <= LARGER * wanted else wanted
+
+    def fitted(self, images: Tensor) -> Tensor:
+        """Square images [N, 3, side, side], resized to fitted_side where they are larger."""
+        side = self.fitted_side(images.shape[-1])
+        if side == images.shape[-1]:
+            return images
+        return F.interpolate(images.float(), (side, side), mode="bilinear", antialias=True)
 
     def normalize(self, images: Tensor) -> Tensor:
         """Bytes in [0, 255], [N, 3, H, W], to normalised channels-last float32."""
@@ -69,7 +90,8 @@ class Preprocessing:
         return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
 
     def center_crop(self, images: Tensor) -> Tensor:
-        """The middle input_size x input_size pixels, normalised."""
+        """The middle input_size x input_size pixels of what is fitted, normalised."""
+        images = self.fitted(images)
         margin = (images.shape[-1] - self.input_size) // 2
         inside = slice(margin, margin + self.input_size)
         return self.normalize(images[..., inside, inside])
@@ -83,6 +105,7 @@ class Preprocessing:
         if count == 1:
             yield self.center_crop(images)
             return
+        images = self.fitted(images)
         last = images.shape[-1] - self.input_size
         for view in images, images.flip(-1):
             for top, left in itertools.product((0, last), repeat=2):
@@ -101,7 +124,7 @@ class Preprocessing:
 
     def crop(self, images: Tensor, boxes: Tensor, flips: Tensor) -> Tensor:
         """The boxes of the images, flipped where it is said so, at the input size, normalised."""
-        return self.normalize(resample(images, boxes, flips, self.input_size))
+        return self.normalize(resample(self.fitted(images), boxes, flips, self.input_size))
 
 
 def random_boxes(count: int, generator: torch.Generator, smallest: float = SMALLEST_CROP) -> Tensor:

@@ -11,7 +11,7 @@ from pipeline.artifacts import Metrics, Store
 from pipeline.common.damage import RUN, read_run
 from pipeline.common.formats import read_json, write_json
 from pipeline.common.interpolation import Interpolation
-from pipeline.datasets.batches import Preprocessing
+from pipeline.datasets.batches import CROP_FRACTION, Preprocessing
 from pipeline.deployment.target_model import TargetModel
 from pipeline.params import Params
 from pipeline.sources.efficientnet_lite import MODELS as LITE
@@ -33,8 +33,8 @@ class Description:
         source_model: name and weights as in params.yaml, and the licence as far as known.
         temperature: the model's own; probabilities are softmax(logits / temperature).
         preprocessing: stored_size, interpolation and resize (the same in words) of the whole
-            image, input_size of the centre crop, mean and std per channel of images in [0, 1], in
-            red, green, blue.
+            image, input_size of the centre crop and its crop_fraction, mean and std per channel of
+            images in [0, 1], in red, green, blue.
         data: prepare_data.source, and the number of images of each split.
         metrics: on the test split, with intervals, as in metrics.json; empty without one.
         crops: of each test image that these are of; an exported model sees one, the centre.
@@ -63,11 +63,17 @@ class Description:
         return "bicubic" if self.preprocessing.get("interpolation") == "bicubic" else "bilinear"
 
     @property
+    def fitted_size(self) -> int:
+        """Side of what the centre is cut from: of the square, or less where that is too large."""
+        return self.crop.fitted_side(self.stored_size)
+
+    @property
     def crop(self) -> Preprocessing:
         """From a square to network input."""
         values = self.preprocessing
         mean, std = tuple(values["mean"]), tuple(values["std"])
-        return Preprocessing(values["input_size"], mean, std)
+        fraction = values.get("crop_fraction", CROP_FRACTION)
+        return Preprocessing(values["input_size"], mean, std, crop_fraction=fraction)
 
     def save(self, folder: Path) -> None:
         write_json(folder / FILE, asdict(self))
@@ -98,6 +104,7 @@ def describe(store: Store, params: Params, model: TargetModel) -> Description:
             "interpolation": model.interpolation,
             "resize": RESIZE.format(model.interpolation, model.interpolation.upper()),
             "input_size": model.preprocessing.input_size,
+            "crop_fraction": model.preprocessing.crop_fraction,
             "mean": list(model.preprocessing.mean),
             "std": list(model.preprocessing.std),
         },

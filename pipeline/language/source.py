@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from pipeline.common.errors import UserError, one_line
+from pipeline.common.errors import UserError
 from pipeline.language.model import GivenStates, MaskedLanguageHead, TokenModel, WordStates
 from pipeline.sources.hub import require_on_hub
-from pipeline.sources.transformers_library import load_transformers
+from pipeline.sources.transformers_library import load_transformers, not_loaded
 
 # Where a family keeps the dropout before its classifier of tokens; the first that is set.
 DROPOUTS = ("classifier_dropout", "classifier_dropout_prob", "hidden_dropout_prob", "dropout")
@@ -72,7 +72,7 @@ def load_language_model(name: str) -> LanguageSource:
             place, output_loading_info=True, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
-        raise _not_loaded(name, error) from None
+        raise not_loaded(name, error) from None
     if missing := sorted(found["missing_keys"]):
         raise UserError(
             f"source_model: {name} brings no weights of {missing[0]}: it was trained or saved "
@@ -129,7 +129,7 @@ def load_tokenizer(name: str) -> Any:
             place, add_prefix_space=True, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
-        raise _not_loaded(name, error) from None
+        raise not_loaded(name, error) from None
     if not tokenizer.is_fast:
         raise UserError(
             f"source_model: the tokenizer of {name} does not tell which word a sub-word is of; "
@@ -144,10 +144,3 @@ def vocabulary(tokenizer: Any, size: int) -> tuple[str, ...]:
     signs = ("Ġ", "▁")  # of byte-level and of sentence-piece vocabularies
     read = [token.lstrip("".join(signs)) or token for token in known]
     return tuple(read) + tuple(f"unused {number}" for number in range(len(read), size))
-
-
-def _not_loaded(name: str, error: Exception) -> UserError:
-    return UserError(
-        f"source_model: {name} could not be loaded: {one_line(error)[:160]}; check the name, or "
-        "fetch the model with its tokenizer on a machine with network access and give its folder"
-    )

@@ -6,7 +6,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor, nn
 
-from pipeline.common.errors import UserError, one_line
+from pipeline.common.errors import UserError
 from pipeline.sources.hub import require_on_hub
 from pipeline.sources.source_model import (
     PublishedInput,
@@ -17,7 +17,7 @@ from pipeline.sources.source_model import (
     nearest_interpolation,
     without_classifier,
 )
-from pipeline.sources.transformers_library import load_transformers
+from pipeline.sources.transformers_library import load_transformers, not_loaded
 
 EXTRA = "hf"
 
@@ -62,7 +62,7 @@ def load(name: str, weights: str, input_size: int | None) -> SourceModel:
             name, output_loading_info=True, trust_remote_code=False
         )
     except Exception as error:  # the hub's own, or of a damaged file of any kind
-        raise _not_loaded(name, error) from None
+        raise not_loaded(f"hf:{name}", error) from None
     if missing := sorted(found["missing_keys"]):
         reason = f"brings no weights of {missing[0]}: it was trained without this classifier"
         raise without_classifier(f"hf:{name}", reason)
@@ -96,7 +96,7 @@ def published_input(name: str, weights: str) -> PublishedInput:
         interpolation = nearest_interpolation(Image.Resampling(published).name)
         return PublishedInput(size, fraction, *_normalisation(processor), interpolation)
     except Exception as error:  # as above
-        raise _not_loaded(name, error) from None
+        raise not_loaded(f"hf:{name}", error) from None
 
 
 def _normalisation(processor: Any) -> tuple[Any, Any]:
@@ -120,11 +120,3 @@ def _for_classes(model: nn.Module, classes: Sequence[str]) -> nn.Module:
     config.id2label = dict(enumerate(classes))
     config.label2id = {name: number for number, name in enumerate(classes)}
     return model.model
-
-
-def _not_loaded(name: str, error: Exception) -> UserError:
-    reason = one_line(error)[:160]
-    return UserError(
-        f"source_model: hf:{name} could not be loaded: {reason}; check the name, or fetch the "
-        "model on a machine with network access and give its folder"
-    )

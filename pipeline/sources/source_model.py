@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.common.errors import UserError, one_line
 from pipeline.common.interpolation import Interpolation
-from pipeline.datasets.batches import Preprocessing
+from pipeline.datasets.batches import CROP_FRACTION, Preprocessing
 
 IMAGENET_CATEGORIES: tuple[str, ...] = tuple(
     torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
@@ -82,6 +82,7 @@ class SourceModel:
         input_size: side of the square images that enter the network, in pixels.
         head_name: where the head was, as in the backbone's named_modules.
         finish: as of Whole.
+        crop_fraction: as of PublishedInput.
     """
 
     backbone: nn.Module
@@ -92,6 +93,7 @@ class SourceModel:
     input_size: int
     head_name: str = ""
     finish: Finish = as_it_is
+    crop_fraction: float = CROP_FRACTION
 
     @property
     def feature_size(self) -> int:
@@ -100,7 +102,7 @@ class SourceModel:
     @property
     def preprocessing(self) -> Preprocessing:
         """How stored bytes become its input."""
-        return Preprocessing(self.input_size, self.mean, self.std)
+        return Preprocessing(self.input_size, self.mean, self.std, crop_fraction=self.crop_fraction)
 
     def network(self) -> nn.Sequential:
         """The whole classifier, images to source logits."""
@@ -154,7 +156,7 @@ def cut(whole: Whole, name: str, input_size: int) -> SourceModel:
             )
     return SourceModel(
         *(backbone, head, whole.categories, whole.published.mean, whole.published.std),
-        *(input_size, whole.head_name, whole.finish),
+        *(input_size, whole.head_name, whole.finish, whole.published.crop_fraction),
     )
 
 

@@ -101,7 +101,7 @@ def test_without_evaluate_the_temperature_is_fitted_on_the_validation_images(
     ("arguments", "words"),
     [
         (["nowhere"], "nowhere does not exist; name images or folders of images"),
-        (["photos", "--method", "vanilla"], "make it with `cot stage fine-tune`"),
+        (["photos", "--method", "vanilla"], "make it with `cot stage fine-tune --method vanilla`"),
         (["params.yaml"], "none of the images can be read: params.yaml (not an image"),
     ],
 )

@@ -101,7 +101,7 @@ def _processor(description: Description) -> Any:
     """Of any model of transformers: resize to a square, cut its centre, normalise."""
     from transformers import CLIPImageProcessor
 
-    stored, cropped = description.stored_size, description.preprocessing["input_size"]
+    stored, cropped = description.fitted_size, description.preprocessing["input_size"]
     return CLIPImageProcessor(
         size={"height": stored, "width": stored},
         crop_size={"height": cropped, "width": cropped},
@@ -121,7 +121,7 @@ def _data_config(description: Description) -> dict[str, Any]:
         "mean": tuple(values["mean"]),
         "std": tuple(values["std"]),
         "crop_mode": "squash",
-        "crop_pct": crop_share(size, description.stored_size),
+        "crop_pct": crop_share(size, description.fitted_size),
     }
 
 
