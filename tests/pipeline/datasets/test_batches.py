@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 from torch import Tensor
-from torchvision.transforms import RandomResizedCrop, v2
+from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional
 
 from pipeline.datasets.batches import (
@@ -226,35 +226,3 @@ def test_a_read_only_memory_map_is_read_without_a_warning(tmp_path: Path) -> Non
         kept = list(evaluation_batches(stored, PLAIN, 9, CPU))
     assert len(batches) == 2
     assert torch.equal(kept[0][0], next(evaluation_batches(images, PLAIN, 9, CPU))[0])
-
-
-def test_images_stored_much_too_large_are_fitted_to_the_crop_first() -> None:
-    images = torch.from_numpy(random_set(3, side=64).images).permute(0, 3, 1, 2)
-    preprocessing = Preprocessing(28, PLAIN.mean, PLAIN.std)
-    assert preprocessing.fitted_side(64) == 32
-    smaller = v2.functional.resize(images.float(), [32, 32], antialias=True)
-    torch.testing.assert_close(preprocessing.center_crop(images), smaller[..., 2:30, 2:30])
-    boxes, flips = whole(3), torch.zeros(3, dtype=torch.bool)
-    expected = preprocessing.crop(smaller, boxes, flips)
-    torch.testing.assert_close(preprocessing.crop(images, boxes, flips), expected)
-    for view, same in zip(
-        preprocessing.crops(images, 10), preprocessing.crops(smaller, 10), strict=True
-    ):
-        torch.testing.assert_close(view, same)
-
-
-@pytest.mark.parametrize(
-    ("size", "fraction", "stored", "fitted"),
-    [
-        (224, 0.875, 256, 256),
-        (112, 0.875, 140, 140),
-        (112, 0.875, 141, 128),
-        (224, 1.0, 256, 224),
-        (32, 0.875, 32, 32),
-    ],
-)
-def test_up_to_a_tenth_larger_than_the_crop_asks_for_stays_as_it_is(
-    size: int, fraction: float, stored: int, fitted: int
-) -> None:
-    found = Preprocessing(size, MEAN, STD, crop_fraction=fraction)
-    assert found.fitted_side(stored) == fitted

@@ -30,7 +30,12 @@ from pipeline.training.methods import new_model
 
 CLASSES = ("heron", "Möwe", "a, b")
 TEMPERATURE = 0.7
-SIZES = {"test_resnet": (32, 36), "test_vit": (32, 40), "shufflenet_v2_x0_5": (32, 32)}
+SIZES = {
+    "test_resnet": (32, 36),
+    "test_vit": (32, 36),
+    "hf": (32, 35),
+    "shufflenet_v2_x0_5": (32, 32),
+}
 OPTIONS = {"timm:test_vit": {"img_size": 32}}
 FORMS = {
     "timm:test_vit": ("weights", "hugging-face"),
@@ -72,10 +77,13 @@ def named_source(name: str, folder: Path) -> tuple[str, str]:
     return name, str(folder / "source.safetensors")
 
 
-def fine_tuned(name: str, folder: Path) -> tuple[TargetModel, Description]:
+def fine_tuned(
+    name: str, folder: Path, stored: int | None = None
+) -> tuple[TargetModel, Description]:
     """A model whose probabilities differ much from image to image."""
     source_name, weights = named_source(name, folder)
-    size, stored = SIZES.get(name.removeprefix("timm:"), (32, 36))
+    size, fitting = SIZES.get(name.removeprefix("timm:"), (32, 36))
+    stored = stored or fitting
     source = load_source_model(source_name, weights, size)
     model = new_model(source, len(CLASSES), 0).eval()
     squares = torch.from_numpy(pictures(64, stored)).permute(0, 3, 1, 2)
@@ -94,6 +102,7 @@ def fine_tuned(name: str, folder: Path) -> tuple[TargetModel, Description]:
         preprocessing={
             **{"stored_size": stored, "interpolation": "bilinear", "input_size": size},
             **{"mean": list(inputs.mean), "std": list(inputs.std)},
+            "crop_fraction": inputs.crop_fraction,
         },
         data={"source": "image-folder", "train": 9, "validation": 3},
         **{"metrics": {}, "crops": 1, "git": {}, "runs": {}},
@@ -124,6 +133,20 @@ def test_an_export_answers_as_pytorch_does(tmp_path: Path, source: str, form: st
     assert found.largest_difference < 1e-4
     assert load_description(folder).classes == list(CLASSES)
     assert "Möwe" in (folder / "README.md").read_text()
+
+
+def test_a_graph_resizes_images_that_are_stored_too_large_for_its_crop(tmp_path: Path) -> None:
+    model, description = fine_tuned("timm:test_resnet", tmp_path, stored=64)
+    assert description.fitted_size < description.stored_size == 64
+    folder = tmp_path / "export"
+    folder.mkdir()
+    chosen = form_named("onnx", "timm:test_resnet")
+    found = write_export(chosen, model, description, pictures(50, 64), folder)
+    assert found.same_class == 50
+    size = description.fitted_size
+    assert (
+        f"(bilinear, antialias), then to {size} x {size}; its" in (folder / "README.md").read_text()
+    )
 
 
 def test_the_weights_are_the_librarys_own(tmp_path: Path) -> None:
