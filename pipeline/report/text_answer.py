@@ -1,6 +1,6 @@
 """The beginning of the report: which method to take, why, and how sure that is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pipeline.params.methods import BASELINE, CO_TUNING, LINEAR_PROBE
 from pipeline.report.markdown import points, table
@@ -22,6 +22,7 @@ def answer(results: Results) -> Iterable[str]:
     if difference:
         images = results.images("train") + results.images("validation")
         yield recommendation(results.best, images, list(results.metrics))
+        yield objection(results, images)
         yield f"**On the test: {verdict(difference)}** {conclusion(difference)}"
         if probe := results.differences.get(LINEAR_PROBE):
             yield verdict(probe, LINEAR_PROBE)
@@ -41,6 +42,38 @@ def answer(results: Results) -> Iterable[str]:
             f"method was trained once, with seed {results.params.sample_seed}: "
             "`fine_tune.seeds: [0, 1, 2]` draws and trains anew."
         )
+
+
+def objection(results: Results, images: int) -> str:
+    """That the test speaks for another method than the recommended one, beyond the noise; else "".
+
+    Args:
+        images: on which the recommendation stands.
+    """
+    recommended = results.best.recommendation
+    other = preferred_by_test(recommended.method, results.differences) if recommended else None
+    if other is None:
+        return ""
+    samples = len(results.differences[CO_TUNING].by_sample)
+    each = f" of each of {samples} samples" if samples > 1 else ""
+    return (
+        f"**But the test speaks for {NAMES.get(other, other)}** (`data/fine-tune/{other}`), beyond "
+        f"the noise. It judged on {results.images('test'):,} images{each}, the search on "
+        f"{images:,}: believe the test."
+    )
+
+
+def preferred_by_test(recommended: str, differences: Mapping[str, PairedDifference]) -> str | None:
+    """The method that the test puts before the recommended one beyond the noise, if there is one.
+
+    Args:
+        differences: to vanilla, by method.
+    """
+    certain = {name: one.difference for name, one in differences.items() if one.exceeds_noise}
+    if recommended != BASELINE:
+        return BASELINE if certain.get(recommended, 0.0) < 0 else None
+    best = max(certain, key=certain.__getitem__, default=BASELINE)
+    return best if certain.get(best, 0.0) > 0 else None
 
 
 def _samples(results: Results) -> Iterable[str]:

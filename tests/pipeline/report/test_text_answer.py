@@ -9,7 +9,12 @@ from pipeline.params import Params
 from pipeline.params.sections import FineTune
 from pipeline.report.paired import PairedDifference
 from pipeline.report.text import render_report
-from pipeline.report.text_answer import conclusion, recommendation, verdict
+from pipeline.report.text_answer import (
+    conclusion,
+    preferred_by_test,
+    recommendation,
+    verdict,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +31,39 @@ def test_the_verdict_has_three_wordings(
     sentence = verdict(difference)
     assert words in sentence
     assert all(number in sentence for number in numbers.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("recommended", "co_tuning", "probe", "preferred"),
+    [
+        ("vanilla", NEITHER, BETTER, "linear-probe"),
+        ("vanilla", BETTER, replace(BETTER, difference=0.01, low=0.001), "co-tuning"),
+        ("vanilla", NEITHER, WORSE, None),
+        ("vanilla", NEITHER, NEITHER, None),
+        ("co-tuning", WORSE, BETTER, "vanilla"),
+        ("co-tuning", NEITHER, BETTER, None),  # to vanilla: it may be no better than Co-Tuning
+    ],
+)
+def test_the_test_may_speak_for_another_method(
+    recommended: str,
+    co_tuning: PairedDifference,
+    probe: PairedDifference,
+    preferred: str | None,
+) -> None:
+    differences = {"co-tuning": co_tuning, "linear-probe": probe}
+    assert preferred_by_test(recommended, differences) == preferred
+
+
+def test_the_report_says_whom_to_believe_where_search_and_test_disagree() -> None:
+    differences = {"co-tuning": NEITHER, "linear-probe": BETTER}
+    text = render_report(
+        replace(
+            results(), best=recommending("vanilla", "co-tuning", 0.1, 0.2), differences=differences
+        )
+    )
+    assert "**But the test speaks for a linear probe** (`data/fine-tune/linear-probe`)" in text
+    assert "It judged on 4 images, the search on 19: believe the test." in text
+    assert "But the test" not in render_report(results())
 
 
 @pytest.mark.parametrize(
