@@ -6,6 +6,7 @@ import warnings
 
 from pipeline.artifacts import Store
 from pipeline.common.project import project_root
+from pipeline.deployment.description import shared_name
 from pipeline.deployment.listening import listening, serve
 from pipeline.deployment.server import Classifier, create_app
 from pipeline.deployment.target_model import load_target_model, trained_method
@@ -23,4 +24,5 @@ def run(params: Params, method: str | None, host: str, port: int) -> None:
     # What their readers think of the files and forms that clients send fills no log.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
-    serve(create_app(classify, params.source_model.name, Limits()), method, host, place)
+    app = create_app(classify, shared_name(params.source_model.name), Limits())
+    serve(app, method, host, place)

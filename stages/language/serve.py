@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline.common.project import project_root
+from pipeline.deployment.description import shared_name
 from pipeline.deployment.listening import listening, serve
 from pipeline.deployment.target_model import trained_method
 from pipeline.deployment.text_server import (
@@ -37,5 +38,6 @@ def run(params: LanguageParams, method: str | None, host: str, port: int) -> Non
             for entity in tagger.entities(sentences)
         ]
 
-    served = ServedTagger(method=method, source_model=params.source_model.name, types=types)
+    name = shared_name(params.source_model.name)
+    served = ServedTagger(method=method, source_model=name, types=types)
     serve(create_text_app(tag, served, TEXT_LIMITS), method, host, place)

@@ -54,6 +54,7 @@ def test_answers_are_those_of_cot_predict(
         assert " ".join(words[one["first"] : one["end"]]) == one["text"]
     about = requests.get(f"{server.url}/model", timeout=60).json()
     assert about["method"] == "vanilla"
+    assert about["source_model"] == "hf:model"  # where its folder lies concerns nobody else
     assert about["types"] == ["LOC", "ORG", "PER"]
 
 
