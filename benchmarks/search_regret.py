@@ -39,7 +39,7 @@ class TrueTrainer(ImageFoldTrainer):
 
     truth: torch.Tensor
 
-    def learn(self, fold: Fold, temperature_factor: float) -> torch.Tensor:
+    def learn(self, fold: Fold, temperature: float) -> torch.Tensor:
         return self.truth
 
 

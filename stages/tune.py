@@ -21,7 +21,7 @@ def run(params: Params, workers: int | None = None, storage: str | None = None) 
         store.require("extract-logits", "logits.safetensors"),
         store.require("calibrate", "calibration.json"),
     ]
-    search = Search(params, params.tune, inputs, Training, TRAINING_CODE, new_trainer)
+    search = Search(params, inputs, Training, TRAINING_CODE, new_trainer)
     run_search(search, store, workers, storage)
 
 

@@ -34,7 +34,6 @@ class SentenceFoldTrainer(FoldTrainer):
 
     Attributes:
         states: of the entities of train and validation.
-        temperature: the calibrated one.
     """
 
     params: LanguageParams
@@ -57,13 +56,18 @@ class SentenceFoldTrainer(FoldTrainer):
 
     def folds(self) -> list[Fold]:
         """Stratified by each sentence's rarest type; every fold keeps what R is learned from."""
+        return self._folds
+
+    @cached_property
+    def _folds(self) -> list[Fold]:
         section, has = self.params.tune, self._has()
         rarest = has.sum(dim=0).argsort(stable=True)
         labels = torch.full((len(self.rows),), has.shape[1])
         for place in rarest.flip(0).tolist():
             labels[has[:, place]] = place
         dealt = repeated_folds(labels, section.folds, section.repeats, self.params.sample_seed)
-        return [keep_needed(fold, self._needed(has)) for fold in dealt]
+        needed = self._needed(has)
+        return [keep_needed(fold, needed) for fold in dealt]
 
     def judged(self, fold: Fold) -> tuple[Tensor, Tensor]:
         tokens = self.prepared.tokens_of(self.rows[fold.held_out])
@@ -71,11 +75,13 @@ class SentenceFoldTrainer(FoldTrainer):
 
     def samples_passed(self) -> int:
         return sum(
-            samples_passed(self.params.fine_tune, len(self._data(fold).train))
+            samples_passed(
+                self.params.fine_tune, len(self.prepared.tokens_of(self.rows[fold.kept]))
+            )
             for fold in self.folds()
         )
 
-    def learn(self, fold: Fold, temperature_factor: float) -> Tensor:
+    def learn(self, fold: Fold, temperature: float) -> Tensor:
         store, kept = self.prepared.store, self.rows[fold.kept]
         states = {}
         for split, own in self.states.items():
@@ -83,19 +89,18 @@ class SentenceFoldTrainer(FoldTrainer):
             inside = torch.isin(sentences, kept.to(sentences))
             states[split] = EntityStates(own.states[inside], own.types[inside], own.words[inside])
         section = self.params.fit_relationship
-        given = self.source.head, states, len(self.prepared.types)
-        temperature = self.temperature * temperature_factor
+        given = self.source.head, states, len(self.prepared.types), temperature
         if section.direction == "direct":
-            learned = direct_word_relationship(*given, temperature, section.pseudo_samples)
+            learned = direct_word_relationship(*given, section.pseudo_samples)
         else:
-            learned = learn_word_relationship(*given, temperature, section).relationship
+            learned = learn_word_relationship(*given, section).relationship
         return learned.float()
 
     def train(
         self,
         fold: Fold,
         source_weight: float,
-        temperature_factor: float,
+        temperature: float,
         relationship: Tensor | None,
         on_batch: Callable[[int], None],
     ) -> Tensor:
@@ -104,7 +109,6 @@ class SentenceFoldTrainer(FoldTrainer):
         method, rows = BASELINE, torch.empty(0)
         if relationship is not None:
             method, rows = CO_TUNING, relationship.to(compute.device)
-        temperature = self.temperature * temperature_factor
         objective = compose_text_method(method, model, rows, source_weight, temperature)
         section = self.params.fine_tune
         found = fit(model, objective, data, section, compute, fold.seed, on_batch=on_batch)

@@ -33,6 +33,7 @@ class Entity(NamedTuple):
         sentence: its place among the sentences.
         words: which of its words.
         type: by their tags.
+        probability: of this type, the mean over these words.
         probabilities: of being outside, then of each type in the order of the tags, [1 + types]:
             means over these words.
     """
@@ -40,7 +41,12 @@ class Entity(NamedTuple):
     sentence: int
     words: range
     type: str
+    probability: float
     probabilities: Tensor
+
+    def text(self, sentence: Sentence) -> str:
+        """Its words in the sentence that it is of."""
+        return " ".join(sentence.tokens[word] for word in self.words)
 
 
 def find_texts(places: Sequence[Path]) -> list[Path]:
@@ -163,4 +169,5 @@ def entities(
     for number, (start, own) in enumerate(zip(starts.tolist(), found, strict=False)):
         for name, first, last in get_entities(own):
             mean = every[start + first : start + last + 1].mean(dim=0)
-            yield Entity(number, range(first, last + 1), name, mean)
+            likely = float(mean[types.index(name)])
+            yield Entity(number, range(first, last + 1), name, likely, mean)

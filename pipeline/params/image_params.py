@@ -19,7 +19,6 @@ from pipeline.params.sections import (
     FineTune,
     FitRelationship,
     SourceModel,
-    Tune,
 )
 
 
@@ -32,7 +31,6 @@ class Params(SampledParams):
     prepare_data: PrepareData = PrepareData()
     extract_logits: ExtractLogits = ExtractLogits()
     calibrate: Calibrate = Calibrate()
-    tune: Tune = Tune()
     fit_relationship: FitRelationship = FitRelationship()
     fine_tune: FineTune = FineTune()
     evaluate: Evaluate = Evaluate()

@@ -4,7 +4,7 @@ from typing import ClassVar, Self
 
 from pipeline.common.errors import UserError
 from pipeline.params.base import Section, Seed
-from pipeline.params.sections import Compute, Report, SampledTraining
+from pipeline.params.sections import Compute, Report, SampledTraining, Tune
 
 
 class SampledParams(Section):
@@ -15,6 +15,7 @@ class SampledParams(Section):
 
     seed: Seed = 0
     compute: Compute = Compute()
+    tune: Tune = Tune()
     fine_tune: SampledTraining = SampledTraining()
     report: Report = Report()
 

@@ -42,9 +42,11 @@ class FoldTrainer(ABC):
     """Trains candidates on folds, each exactly as fine-tune trains the method.
 
     Attributes:
+        temperature: the calibrated one.
         work: folder of what is finished, so that no fold is trained twice.
     """
 
+    temperature: float
     work: Path
 
     @property
@@ -62,7 +64,7 @@ class FoldTrainer(ABC):
         """
 
     @abstractmethod
-    def learn(self, fold: Fold, temperature_factor: float) -> Tensor:
+    def learn(self, fold: Fold, temperature: float) -> Tensor:
         """R of what the fold keeps, in one way for all folds."""
 
     @abstractmethod
@@ -70,7 +72,7 @@ class FoldTrainer(ABC):
         self,
         fold: Fold,
         source_weight: float,
-        temperature_factor: float,
+        temperature: float,
         relationship: Tensor | None,
         on_batch: Callable[[int], None],
     ) -> Tensor:
@@ -99,26 +101,27 @@ class FoldTrainer(ABC):
         Raises:
             DivergedError: a training did.
         """
+        temperature = self.temperature * temperature_factor
         name = f"{source_weight:.8g}-{temperature_factor:.8g}"
         for number, fold in enumerate(self.folds()):
             path = self.work / f"{name}-{number}.safetensors"
             if not path.exists():
-                learned = self._learned(number, fold, temperature_factor) if source_weight else None
-                logits = self.train(fold, source_weight, temperature_factor, learned, on_batch)
+                learned = self._learned(number, fold, temperature) if source_weight else None
+                logits = self.train(fold, source_weight, temperature, learned, on_batch)
                 write_tensors(path, {"logits": logits})
             places, labels = self.judged(fold)
             yield HeldOut(places, _logits(path, (len(labels), self.classes)), labels)
 
     @cached_property
     def _relationships(self) -> dict[tuple[float, int], Tensor]:
-        """Of what was learned, by temperature factor and the number of the fold."""
+        """Of what was learned, by temperature and the number of the fold."""
         return {}
 
-    def _learned(self, number: int, fold: Fold, temperature_factor: float) -> Tensor:
+    def _learned(self, number: int, fold: Fold, temperature: float) -> Tensor:
         """Learned once for each temperature and fold, whatever the source weights tried."""
-        key = temperature_factor, number
+        key = temperature, number
         if key not in self._relationships:
-            self._relationships[key] = self.learn(fold, temperature_factor)
+            self._relationships[key] = self.learn(fold, temperature)
         return self._relationships[key]
 
 

@@ -31,7 +31,6 @@ class ImageFoldTrainer(FoldTrainer):
     """See FoldTrainer.
 
     Attributes:
-        temperature: the calibrated one.
         splits: source logits of train and validation.
     """
 
@@ -79,8 +78,7 @@ class ImageFoldTrainer(FoldTrainer):
             found.append(HeldOut(places, probe.logits(features[places]), labels[places]))
         return {LINEAR_PROBE: found}
 
-    def learn(self, fold: Fold, temperature_factor: float) -> Tensor:
-        temperature = self.temperature * temperature_factor
+    def learn(self, fold: Fold, temperature: float) -> Tensor:
         probabilities, labels = source_predictions(self.splits, temperature)
         return self._learner(temperature)(probabilities[fold.kept], labels[fold.kept])
 
@@ -99,7 +97,7 @@ class ImageFoldTrainer(FoldTrainer):
         self,
         fold: Fold,
         source_weight: float,
-        temperature_factor: float,
+        temperature: float,
         relationship: Tensor | None,
         on_batch: Callable[[int], None],
     ) -> Tensor:
@@ -107,7 +105,7 @@ class ImageFoldTrainer(FoldTrainer):
         labels = NOTHING
         if relationship is not None:
             rows = relationship.to(self.compute.device)
-            labels = SourceLabels(rows, self.splits, self.temperature * temperature_factor)
+            labels = SourceLabels(rows, self.splits, temperature)
         start = start_method(
             BASELINE if relationship is None else CO_TUNING,
             self.source,

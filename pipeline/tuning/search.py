@@ -55,7 +55,6 @@ class Search:
     """What a modality brings to its search. Processes get it whole.
 
     Attributes:
-        tune: its section.
         inputs: files that it reads.
         training: the section whose fields of fine_tune a candidate's training depends on.
         training_code: what its weights come from, as patterns below pipeline/.
@@ -63,11 +62,14 @@ class Search:
     """
 
     params: SampledParams
-    tune: Tune
     inputs: Sequence[Path]
     training: type[Optimization]
     training_code: Sequence[str]
     new_trainer: Callable[[Any, Path], FoldTrainer]
+
+    @property
+    def tune(self) -> Tune:
+        return self.params.tune
 
     @property
     def space(self) -> SearchSpace:
@@ -78,9 +80,8 @@ class Search:
             self.tune.max_temperature_factor,
         )
 
-    @property
     def folds(self) -> Path:
-        """Folder of finished folds, of this very training."""
+        """Folder of finished folds, of this very training; reads the inputs for their hashes."""
         key = resume_key(self._on_folds, self.inputs, self.training_code)
         return Store(project_root()).work_folder("tune") / f"folds-{key}"
 
@@ -93,9 +94,6 @@ class Search:
         folder = Store(project_root()).work_folder("tune")
         folder.mkdir(parents=True, exist_ok=True)
         return StudyPlace(str(folder / f"{key}.log"), "tune", shared=False)
-
-    def trainer(self) -> FoldTrainer:
-        return self.new_trainer(self.params, self.folds)
 
     @property
     def _on_folds(self) -> dict[str, Any]:
@@ -130,8 +128,9 @@ def run_search(search: Search, store: Store, workers: int | None, storage: str |
         with stage_run(store.root, "tune", section, list(search.inputs), folder) as run:
             best = Best(search.tune.source_weight, search.tune.temperature_factor)
             if search.tune.trials:
-                _run_workers(search, place, run, workers)
-                best = _choose(study, search)
+                folds = search.folds()
+                _run_workers(search, place, run, workers, folds)
+                best = _choose(study, search, folds)
             table = trials_table(study, temperature)
             store.save_best(best)
             write_csv(folder / "trials.csv", table)
@@ -163,9 +162,9 @@ class TrialRunner:
     The source model and the data are loaded once for all trials of a process.
     """
 
-    def __init__(self, search: Search, run: StageRun) -> None:
+    def __init__(self, search: Search, run: StageRun, folds: Path) -> None:
         self.search, self.run = search, run
-        self.trainer = search.trainer()
+        self.trainer = search.new_trainer(search.params, folds)
 
     def __call__(self, trial: Trial) -> float:
         source_weight, factor = self.search.space.suggest(trial)
@@ -200,32 +199,34 @@ class TrialRunner:
         return evidence_of(parts)
 
 
-def _run_workers(search: Search, place: StudyPlace, run: StageRun, workers: int | None) -> None:
+def _run_workers(
+    search: Search, place: StudyPlace, run: StageRun, workers: int | None, folds: Path
+) -> None:
     compute = search.params.compute
     on_cpu = resolve_compute(compute.device, compute.precision).device.type == "cpu"
     workers = min(workers or (os.cpu_count() or 1 if on_cpu else 1), search.tune.trials)
     if workers == 1:
-        _work(search, place, run, search.params.sample_seed)
+        _work(search, place, run, search.params.sample_seed, folds)
         return
-    arguments = [(search, place, run.run_id, worker, workers) for worker in range(workers)]
+    arguments = [(search, place, run.run_id, worker, workers, folds) for worker in range(workers)]
     run_in_processes(_work_in_process, arguments, "cot stage tune")
 
 
 def _work_in_process(
-    search: Search, place: StudyPlace, run_id: str, worker: int, workers: int
+    search: Search, place: StudyPlace, run_id: str, worker: int, workers: int, folds: Path
 ) -> None:
     torch.set_num_threads(max(torch.get_num_threads() // workers, 1))
     run = join_run(project_root(), run_id)
-    _work(search, place, run, search.params.sample_seed + worker)
+    _work(search, place, run, search.params.sample_seed + worker, folds)
 
 
-def _work(search: Search, place: StudyPlace, run: StageRun, seed: int) -> None:
+def _work(search: Search, place: StudyPlace, run: StageRun, seed: int, folds: Path) -> None:
     shared = SharedTrials(join_study(place, seed))
     with losses_explained("cot stage tune"):
-        work_off(shared, search.space, TrialRunner(search, run), search.tune.trials)
+        work_off(shared, search.space, TrialRunner(search, run, folds), search.tune.trials)
 
 
-def _choose(study: optuna.Study, search: Search) -> Best:
+def _choose(study: optuna.Study, search: Search, folds: Path) -> Best:
     vanilla, others = candidates(study)
     if vanilla is None or not others:
         raise UserError(
@@ -233,8 +234,9 @@ def _choose(study: optuna.Study, search: Search) -> Best:
             f"fine_tune.learning_rate ({search.params.fine_tune.learning_rate:g})"
         )
     chosen = choose(others, search.tune.source_weight, search.tune.temperature_factor)
+    trainer = search.new_trainer(search.params, folds)
     rivals = {CO_TUNING: chosen.evidence} | {
-        name: evidence_of(found) for name, found in search.trainer().peers().items()
+        name: evidence_of(found) for name, found in trainer.peers().items()
     }
     return Best(
         source_weight=chosen.source_weight,

@@ -64,10 +64,9 @@ def row_of(entity: Entity, sentence: Sentence, names: Sequence[str], top: int) -
     """Path, line, text, class, probability (mean over its words), and top, the most probable types
     with theirs.
     """
-    probabilities = entity.probabilities.tolist()
     return {
         **{"path": sentence.file, "line": sentence.lines[0]},
-        "text": " ".join(sentence.tokens[word] for word in entity.words),
-        **{"class": entity.type, "probability": probabilities[names.index(entity.type)]},
-        "top": ranked(names, probabilities, top),
+        "text": entity.text(sentence),
+        **{"class": entity.type, "probability": entity.probability},
+        "top": ranked(names, entity.probabilities.tolist(), top),
     }

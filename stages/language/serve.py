@@ -31,9 +31,9 @@ def run(params: LanguageParams, method: str | None, host: str, port: int) -> Non
                 line=sentences[entity.sentence].lines[0],
                 first=entity.words.start,
                 end=entity.words.stop,
-                text=" ".join(sentences[entity.sentence].tokens[word] for word in entity.words),
+                text=entity.text(sentences[entity.sentence]),
                 type=entity.type,
-                probability=float(entity.probabilities[tagger.names.index(entity.type)]),
+                probability=entity.probability,
             )
             for entity in tagger.entities(sentences)
         ]

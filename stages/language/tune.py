@@ -21,7 +21,7 @@ def run(params: LanguageParams, workers: int | None = None, storage: str | None 
         store.require("extract-logits", "states.safetensors"),
         store.require("calibrate", "calibration.json"),
     ]
-    search = Search(params, params.tune, inputs, Optimization, TRAINING_CODE, new_trainer)
+    search = Search(params, inputs, Optimization, TRAINING_CODE, new_trainer)
     run_search(search, store, workers, storage)
 
 

@@ -4,7 +4,8 @@ import re
 import socket
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,17 @@ class Server:
 def start(root: Path, log: Path, port: int = 0) -> psutil.Popen:
     with log.open("w") as errors:
         return psutil.Popen(["cot", "serve", "--port", str(port)], cwd=root, stderr=errors)
+
+
+@contextmanager
+def served(root: Path) -> Iterator[Server]:
+    """A server of a project, at a free port, for as long as the block takes."""
+    log = root / "serve.log"
+    process = start(root, log)
+    try:
+        yield until_served(process, log)
+    finally:
+        end(process)
 
 
 def end(process: psutil.Popen) -> None:

@@ -26,12 +26,8 @@ def root(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path
 
 @pytest.fixture(scope="module")
 def server(root: Path) -> Iterator[Server]:
-    log = root / "serve.log"
-    process = serving_cot.start(root, log)
-    try:
-        yield serving_cot.until_served(process, log)
-    finally:
-        serving_cot.end(process)
+    with serving_cot.served(root) as server:
+        yield server
 
 
 def test_answers_are_those_of_cot_predict(

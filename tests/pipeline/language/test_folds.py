@@ -89,7 +89,7 @@ def test_a_fold_is_trained_as_fine_tune_does_by_what_its_kept_sentences_tell(
     relationship = direct_word_relationship(
         trainer.source.head, {"train": states, "validation": none}, 3, 1.2
     ).float()
-    torch.testing.assert_close(trainer.learn(fold, 0.8), relationship, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(trainer.learn(fold, 1.5 * 0.8), relationship, atol=1e-6, rtol=1e-5)
     model = trainer.source.new_model(len(prepared.tags), fold.seed)
     objective = compose_text_method("co-tuning", model, relationship, 0.7, 1.2)
     tests = prepared.tokens_of(trainer.rows[fold.held_out])
