@@ -113,7 +113,7 @@ def counted_passes() -> list[None]:
         passes.append(None)
         return gradient(regression, probabilities)
 
-    Regression.loss_gradient = counting
+    setattr(Regression, "loss_gradient", counting)  # noqa: B010
     return passes
 
 
@@ -125,7 +125,8 @@ def table(shapes: list[str], threads: int) -> None:
     )
     print(" | C, accuracy | MB | ratio of wall times (CPU) |\n|" + " --- |" * 9, flush=True)
     for shape in shapes:
-        sizes = tuple(map(int, shape.split("x")))
+        samples, categories, classes = map(int, shape.split("x"))
+        sizes = samples, categories, classes
         found = []
         for name in ("ours", "authors"):
             with ProcessPoolExecutor(1, get_context("spawn")) as pool:

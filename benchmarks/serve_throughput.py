@@ -53,7 +53,7 @@ def main() -> None:
     images = [path.read_bytes() for path in islice(cycle(paths), given.count)]
     root = project_root()
     store, values = Store(root), params.load(root / "params.yaml")
-    model = load_target_model(store, values, trained_method(store, values, None))
+    model = load_target_model(store, values, trained_method(store, values.fine_tune.methods, None))
 
     def bare() -> float:
         begin = time.perf_counter()

@@ -149,7 +149,8 @@ def _measured(work: Callable[..., None], arguments: tuple[object, ...]) -> Measu
 def _watch_workers(peaks: dict[int, int], ended: threading.Event) -> None:
     while not ended.wait(0.1):
         for child in multiprocessing.active_children():
-            peaks[child.pid] = _peak(child.pid) or peaks.get(child.pid, 0)
+            if child.pid is not None:  # it may have ended
+                peaks[child.pid] = _peak(child.pid) or peaks.get(child.pid, 0)
 
 
 def _peak(process: int) -> int:

@@ -77,7 +77,9 @@ def pairs(
             *(method, source, classes, data, training, Peers(), labels, 2.3, compute), seed=0
         ).train
 
-    found = {"extraction / bare forward": (extraction, forward_only(network, bare, compute))}
+    found: dict[str, tuple[Call, Call]] = {
+        "extraction / bare forward": (extraction, forward_only(network, bare, compute))
+    }
     for method in options.methods:
         found[f"{method} / bare step"] = fine_tuning(method), bare_steps(source, bare, compute)
     return found
