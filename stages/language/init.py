@@ -20,6 +20,10 @@ TEMPLATE = Path("pipeline/language/project-files")  # its params.yaml and stages
 
 def run(text: Path, folder: Path | None, dry_run: bool) -> None:
     checkout = tracking_root(project_root())
+    if not (checkout / TEMPLATE).is_dir():
+        raise UserError(
+            f"{checkout} is no checkout of the project; run this inside one, beside its dvc.yaml"
+        )
     if folder is None:
         raise UserError(
             f"{text} is text, which has stages of its own; name a folder for them with --as, as "

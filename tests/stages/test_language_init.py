@@ -52,3 +52,10 @@ def test_a_dry_run_writes_nothing_and_a_place_is_asked_for(checkout: Path) -> No
     assert not (checkout / "projects").exists()
     with pytest.raises(UserError, match=r"raw is text, .* as --as projects/raw"):
         run(Path("raw"), None, dry_run=False)
+
+
+def test_outside_of_a_checkout_it_says_so_and_leaves_nothing(checkout: Path) -> None:
+    shutil.rmtree(checkout / "pipeline")
+    with pytest.raises(UserError, match="is no checkout of the project; run this inside one"):
+        run(Path("raw"), checkout / "projects/ner", dry_run=False)
+    assert not (checkout / "projects").exists()
