@@ -86,7 +86,8 @@ def rank_sources(
         list[str] | None,
         typer.Argument(
             metavar="[MODEL]...",
-            help="NAME or NAME=WEIGHTS, as source_model of params.yaml takes them.",
+            help="NAME or NAME=WEIGHTS, as source_model of params.yaml takes them; "
+            "of text hf:NAME.",
             show_default=False,
         ),
     ] = None,
@@ -98,7 +99,7 @@ def rank_sources(
     override: Override = None,
     overlay: Overlay = None,
 ) -> None:
-    """Rank source models for the prepared images, by one pass of each."""
+    """Rank source models for the prepared images or sentences, by one pass of each."""
     run_stage("rank_sources", override, overlay, models=models or (), listed=listed, write=write)
 
 
@@ -147,7 +148,7 @@ def export(
             metavar="FORM",
             show_default=False,
             help="onnx; weights, a state dict of timm's or torchvision's own model; mlflow; "
-            "hugging-face; or torch-export.",
+            "hugging-face; or torch-export. Of text hugging-face and mlflow.",
         ),
     ],
     method: ChosenMethod = None,

@@ -1,14 +1,12 @@
 """Register a fine-tuned model with MLflow, as the model that `cot export mlflow` writes."""
 
-import tempfile
 from pathlib import Path
-
-from rich.console import Console
 
 from pipeline.artifacts import Store
 from pipeline.common.project import project_root
+from pipeline.deployment.description import Description
 from pipeline.deployment.exports import export, form_named
-from pipeline.deployment.registry import check_names, register
+from pipeline.deployment.registry import check_names, register_exported
 from pipeline.deployment.target_model import trained_method
 from pipeline.params import Params
 
@@ -18,13 +16,8 @@ def run(params: Params, name: str, method: str | None, alias: str | None) -> Non
     form = form_named("mlflow", params.source_model.name)
     store = Store(project_root(), params.sample)
     method = trained_method(store, params.fine_tune.methods, method)
-    with tempfile.TemporaryDirectory() as folder:
-        description, _ = export(store, params, form, method, Path(folder))
-        version = register(store, Path(folder), description, name, alias)
-    named = f"models:/{name}@{alias}" if alias else f"models:/{name}/{version}"
-    Console().print(
-        f"{name} version {version} is {method}, seed {params.sample}: {named}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+
+    def write(folder: Path) -> Description:
+        return export(store, params, form, method, folder)[0]
+
+    register_exported(store, write, name, alias)

@@ -19,6 +19,9 @@ ITERATIONS = 1000
 WITHOUT_CHOICE = 0.01
 FOLDS = 5
 
+# Of each fold the places of the samples to fit to, [kept], and of those held out, [held_out].
+Folds = Sequence[tuple[Tensor, Tensor]]
+
 
 @dataclass(frozen=True, eq=False)
 class LinearProbe:
@@ -82,30 +85,42 @@ def cross_validated_linear_probe(
     require_every_class(labels, target_classes)
     if not can_be_held_out(labels):
         return next(_path(features, labels, (WITHOUT_CHOICE,)))
-    strength, _, _ = _best_held_out(features, labels)
+    folds = list(stratified_folds(labels, FOLDS))
+    strength, _, _ = _best_held_out(features, labels, folds)
     return next(_path(features, labels, (strength,)))
 
 
 def held_out_probe_logits(
-    features: Float[Tensor, "batch feature"], labels: Int[Tensor, " batch"], target_classes: int
+    features: Float[Tensor, "batch feature"],
+    labels: Int[Tensor, " batch"],
+    target_classes: int,
+    folds: Folds | None = None,
 ) -> tuple[Float[Tensor, "held_out target"], Int[Tensor, " held_out"]]:
     """What linear probes say of samples that they were not fitted to, and those samples' labels.
 
     Each sample is held out once in five stratified folds, but the only one of its class. C is the
     one of the lowest NLL over all folds, which flatters the logits a little: by one choice of six.
 
+    Args:
+        folds: others, where some samples must be held out together; none may hold out nothing.
+
     Raises:
-        ValueError: as fit_linear_probe, or no class has a second sample.
+        ValueError: as fit_linear_probe, also of the samples that a fold keeps; or no class has a
+            second sample, or there is no fold.
     """
     require_every_class(labels, target_classes)
     require_held_out(labels)
-    _, logits, known = _best_held_out(features, labels)
+    folds = list(stratified_folds(labels, FOLDS)) if folds is None else folds
+    if not folds:
+        raise ValueError("a sample must be held out; there is no fold")
+    for kept, _ in folds:
+        require_every_class(labels[kept], target_classes)
+    _, logits, known = _best_held_out(features, labels, folds)
     return logits, known
 
 
-def _best_held_out(features: Tensor, labels: Tensor) -> tuple[float, Tensor, Tensor]:
-    """The C of the lowest NLL over five folds, the held-out logits under it, and their labels."""
-    folds = list(stratified_folds(labels, FOLDS))
+def _best_held_out(features: Tensor, labels: Tensor, folds: Folds) -> tuple[float, Tensor, Tensor]:
+    """The C of the lowest NLL over the folds, the held-out logits under it, and their labels."""
     logits: dict[float, list[Tensor]] = {strength: [] for strength in STRENGTHS}
     for kept, held_out in folds:
         for probe in _path(features[kept], labels[kept]):

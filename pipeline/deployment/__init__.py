@@ -4,7 +4,8 @@
 the model said of it, `server` and `text_server` answer over HTTP, with what is common from `pages`
 and `listening` and bounds from `uploads` and `connections`. For other programs `exports` writes it
 in one of the `forms` (ONNX, ...) with its `description` and `model_card`; `classifier` is the
-network that most of them hold, `registry` registers one with MLflow.
+network that most of them hold. Of text there is a `text_description`. `pyfunc` writes what MLflow
+serves, `registry` registers it.
 """
 
 __all__ = [
@@ -18,9 +19,11 @@ __all__ = [
     "listening",
     "model_card",
     "pages",
+    "pyfunc",
     "registry",
     "server",
     "target_model",
+    "text_description",
     "text_server",
     "uploads",
 ]

@@ -114,7 +114,7 @@ def describe(store: Store, params: Params, model: TargetModel) -> Description:
         },
         metrics=store.load_json(Metrics, *named) if store.path(*named).exists() else {},
         crops=params.evaluate.crops,
-        git={name.rpartition(".")[2]: value for name, value in git_tags(store.root).items()},
+        git=code_state(store.root),
         runs=runs_behind(store, model.method),
     )
 
@@ -137,6 +137,11 @@ def shared_name(source: str) -> str:
     """Of a model in a local folder the folder's name: where it lies concerns nobody else."""
     prefix, colon, name = source.rpartition("hf:")
     return f"{prefix}{colon}{Path(name).name}" if Path(name).is_dir() else source
+
+
+def code_state(root: Path) -> dict[str, str]:
+    """Its commit, and whether tracked files are dirty; empty outside a repository."""
+    return {name.rpartition(".")[2]: value for name, value in git_tags(root).items()}
 
 
 def runs_behind(store: Store, method: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 from rich.console import Console
@@ -18,12 +18,14 @@ from pipeline.deployment.description import FILE, Description, describe
 from pipeline.deployment.model_card import CARD, model_card
 from pipeline.deployment.target_model import BATCH, TargetModel, load_target_model
 from pipeline.params import Params
+from pipeline.params.samples import SampledParams
 from pipeline.params.sections import Compute
 
 TOLERANCE = 1e-4
-CHECKED = 200  # images
+CHECKED = 200  # images, or sentences
 # Squares uint8 [N, size, size, 3] to probabilities [N, classes].
 Answer = Callable[[np.ndarray], np.ndarray]
+Whole = TypeVar("Whole", bound=SampledParams)
 
 
 class Form(Protocol):
@@ -114,9 +116,7 @@ def export(
     Raises:
         UserError: see load_target_model and write_export.
     """
-    # What leaves the project runs anywhere, and is held against what is the same everywhere.
-    everywhere = params.model_copy(update={"compute": Compute(device="cpu", precision="float32")})
-    model = load_target_model(store, everywhere, method)
+    model = load_target_model(store, as_everywhere(params), method)
     description = describe(store, params, model)
     images = some_images(store.load_prepared())
     return description, write_export(form, model, description, images, folder)
@@ -136,11 +136,11 @@ def write_export(
         UserError: it cannot be written in this form, or answers otherwise than PyTorch.
     """
     name = description.source_model["name"]
-    with _converting(name):
+    with converting(name):
         form.write(model, description, folder)
     description.save(folder)
     (folder / CARD).write_text(model_card(description, form.loading(description)))
-    with _converting(name):
+    with converting(name):
         found = in_batches(form.load(folder), images)
     agreement = compare(model.probabilities(images).numpy(), found)
     if agreement.largest_difference > TOLERANCE:
@@ -152,8 +152,16 @@ def write_export(
     return agreement
 
 
+def as_everywhere(params: Whole) -> Whole:
+    """Params that compute in float32 on the CPU: what leaves the project runs anywhere, and is held
+    against what is the same everywhere.
+    """
+    return params.model_copy(update={"compute": Compute(device="cpu", precision="float32")})
+
+
 @contextmanager
-def _converting(source: str) -> Iterator[None]:
+def converting(source: str) -> Iterator[None]:
+    """UserError that names the source model where what is done within fails."""
     try:
         yield
     except Exception as error:  # a converter's own, of an operation that it does not know
@@ -182,5 +190,9 @@ def some_images(prepared: Prepared, count: int = CHECKED) -> np.ndarray:
     """
     split = "test" if (prepared.manifest["split"] == "test").any() else "validation"
     rows = prepared.split(split).rows
-    places = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
-    return np.asarray(prepared.images[rows[places]])
+    return np.asarray(prepared.images[rows[spread(len(rows), count)]])
+
+
+def spread(size: int, count: int = CHECKED) -> np.ndarray:
+    """Up to so many places from 0 to before `size`, spread over all."""
+    return np.linspace(0, size - 1, min(count, size)).round().astype(int)

@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.deployment.description import Description
+from pipeline.deployment.text_description import TextDescription
 
 CARD = "README.md"
 LISTED = 100  # classes that are named
@@ -29,13 +30,13 @@ def model_card(description: Description, loading: str) -> str:
     return _render("model-card.md", values | {"listed": LISTED, "measures": MEASURES})
 
 
-def token_classifier_card(description: Mapping[str, Any]) -> str:
+def token_classifier_card(description: TextDescription, loading: str) -> str:
     """The same of a model of text.
 
     Args:
-        description: source_model, method, seed, types, metrics with their intervals, and runs.
+        loading: as of model_card.
     """
-    return _render("token-classifier-card.md", description)
+    return _render("token-classifier-card.md", {"of": description, "loading": loading})
 
 
 def _render(template: str, values: Mapping[str, Any]) -> str:

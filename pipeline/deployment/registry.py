@@ -1,24 +1,45 @@
 """A version in MLflow's model registry, with what is behind it."""
 
 import re
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from rich.console import Console
 
 from pipeline.artifacts import Store
 from pipeline.common.errors import UserError, one_line
 from pipeline.common.files import content_hash
 from pipeline.common.processes import process_tags
-from pipeline.deployment.description import Description
 from pipeline.deployment.model_card import CARD
 from pipeline.tracking.provenance import git_tags
 from pipeline.tracking.runs import StageRun
 from pipeline.tracking.store import connect
 
 DATA = "input.data/"  # what tags of a run begin with that are hashes of artifacts that it read
+
+
+class Described(Protocol):
+    """What a description of an exported model tells, be it of images or of text.
+
+    Attributes:
+        metrics: by name; those that are numbers are registered.
+        runs: ids of the MLflow runs behind it, by stage.
+    """
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def metrics(self) -> Mapping[str, Any]: ...
+    @property
+    def runs(self) -> Mapping[str, str]: ...
 
 
 def check_names(name: str, alias: str | None) -> None:
@@ -39,8 +60,31 @@ def check_names(name: str, alias: str | None) -> None:
         )
 
 
+def register_exported(
+    store: Store, export: Callable[[Path], Described], name: str, alias: str | None
+) -> None:
+    """Export a model as one of MLflow, register it, and say so on one line.
+
+    Args:
+        export: into an empty folder, as `register` takes it; gives the description.
+
+    Raises:
+        UserError: as register.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        description = export(Path(folder))
+        version = register(store, Path(folder), description, name, alias)
+    named = f"models:/{name}@{alias}" if alias else f"models:/{name}/{version}"
+    Console().print(
+        f"{name} version {version} is {description.method}, seed {description.seed}: {named}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def register(
-    store: Store, folder: Path, description: Description, name: str, alias: str | None
+    store: Store, folder: Path, description: Described, name: str, alias: str | None
 ) -> str:
     """Log an exported MLflow model and register it; give its version.
 
@@ -48,7 +92,7 @@ def register(
     it was fine-tuned on, and the commit; its description is the model card.
 
     Args:
-        folder: as pipeline.deployment.forms.mlflow writes it.
+        folder: a model as pipeline.deployment.pyfunc writes it, with its card.
 
     Raises:
         UserError: the tracking server or database cannot be reached or stays locked, or refuses.
@@ -71,7 +115,7 @@ def _log(
     experiment: str,
     run: StageRun,
     folder: Path,
-    description: Description,
+    description: Described,
     tags: dict[str, str],
     name: str,
     alias: str | None,
@@ -97,7 +141,7 @@ def _log(
     return str(version.version)
 
 
-def _tags(client: MlflowClient, store: Store, description: Description) -> dict[str, str]:
+def _tags(client: MlflowClient, store: Store, description: Described) -> dict[str, str]:
     model = store.require("fine-tune", description.method, "model.safetensors")
     tags = {"stage": "register", "method": description.method, "seed": str(description.seed)}
     tags |= {f"run.{stage}": run for stage, run in description.runs.items()}
@@ -119,7 +163,6 @@ def _data_tags(client: MlflowClient, run_id: str | None) -> dict[str, str]:
     return {name: value for name, value in tags.items() if name.startswith(DATA)}
 
 
-def _numbers(description: Description) -> dict[str, float]:
-    return {
-        name: float(value) for name, value in description.metrics.items() if name != "intervals"
-    }
+def _numbers(description: Described) -> dict[str, float]:
+    metrics = description.metrics.items()
+    return {name: float(value) for name, value in metrics if isinstance(value, int | float)}

@@ -6,11 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.cotuning.objectives import Batch
-from pipeline.language.model import TokenInputs
+from pipeline.language.inputs import TokenInputs
 from pipeline.language.tokens import TokenStore
-
-BUCKET_BATCHES = 50  # whose sentences are sorted by length before they are dealt into batches
 
 
 @dataclass(frozen=True)
@@ -72,32 +69,6 @@ class TokenSet:
         return TokenInputs(input_ids, mask, torch.cat(places), labels.nonzero()[:, 0]), labels
 
 
-def training_token_batches(
-    tokens: TokenSet,
-    batch_size: int,
-    generator: torch.Generator,
-    device: torch.device,
-    share: Callable[[int], slice],
-) -> Iterator[Batch]:
-    """Each part once, in batches of parts that are about equally long, in random order.
-
-    A last batch that is not full is left out, unless it is the only one.
-    """
-    order = torch.randperm(len(tokens), generator=generator)
-    full = len(order) // batch_size * batch_size or len(order)
-    buckets = order[:full].split(batch_size * BUCKET_BATCHES)
-    lengths = tokens.lengths
-    batches = [
-        batch
-        for bucket in buckets
-        for batch in bucket[lengths[bucket].argsort(stable=True)].split(batch_size)
-    ]
-    for number in torch.randperm(len(batches), generator=generator).tolist():
-        own = tokens.part(batches[number][share(len(batches[number]))])
-        inputs, labels = own.inputs()
-        yield Batch(inputs.to(device), labels.to(device), own.parts)
-
-
 def evaluation_token_batches(
     tokens: TokenSet, batch_size: int, device: torch.device
 ) -> Iterator[tuple[TokenInputs, Tensor]]:
@@ -105,3 +76,15 @@ def evaluation_token_batches(
     for places in torch.arange(len(tokens)).split(batch_size):
         inputs, labels = tokens.part(places).inputs()
         yield inputs.to(device), labels.to(device)
+
+
+def ask_by_length(tokens: TokenSet, ask: Callable[[TokenSet], Tensor]) -> Tensor:
+    """What is found of the words of the parts, [word, any], in the order of the parts.
+
+    Args:
+        ask: the same of parts that it gets in the order of their lengths, so that in a batch they
+            are of like length.
+    """
+    ordered = tokens.part(tokens.lengths.argsort(stable=True))
+    by_place = ask(ordered)[ordered.word_places.argsort()]
+    return by_place[tokens.word_places.argsort().argsort()]

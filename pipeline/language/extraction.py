@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.language.batches import TokenSet
-from pipeline.language.model import TokenInputs
+from pipeline.language.inputs import TokenInputs
 from pipeline.language.tag_schemes import type_labels
 from pipeline.training.compute import Compute
 from pipeline.training.inference import predict
 
 Observed = Literal["kept", "masked"]
+FEWEST_WORDS = 50  # of a type, where it has as many
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def entity_states(
     if observed == "masked":
         states = states_at_masked(backbone, tokens, words, mask, batch_size, compute, on_batch)
     else:
-        states, _ = predict(backbone, _kept(tokens, batch_size, compute), compute, on_batch)
+        states = states_at_kept(backbone, tokens, words, batch_size, compute, on_batch)
     return EntityStates(states, type_labels(tokens.store.labels[words]), words)
 
 
@@ -75,6 +76,20 @@ def some_masked_words(
     words = every[torch.linspace(0, len(every) - 1, min(most, len(every))).round().long()]
     states = states_at_masked(backbone, tokens, words, mask, batch_size, compute, on_batch)
     return MaskedWords(states, tokens.store.sub_words[_first_sub_words(tokens, words)].long())
+
+
+def states_at_kept(
+    backbone: nn.Module,
+    tokens: TokenSet,
+    words: Tensor,
+    batch_size: int,
+    compute: Compute,
+    on_batch: Callable[[int], None] = lambda words: None,
+) -> Tensor:
+    """States [word, feature] of words of these parts, by their places in the store, in the order
+    of the parts; the sentences are as they are.
+    """
+    return predict(backbone, _kept(tokens, words, batch_size, compute), compute, on_batch)[0]
 
 
 def states_at_masked(
@@ -96,13 +111,32 @@ def states_at_masked(
 
 
 def _kept(
-    tokens: TokenSet, batch_size: int, compute: Compute
+    tokens: TokenSet, words: Tensor, batch_size: int, compute: Compute
 ) -> Iterator[tuple[TokenInputs, Tensor]]:
     for places in torch.arange(len(tokens)).split(batch_size):
-        inputs, labels = tokens.part(places).inputs()
-        if len(inputs.taught):
-            chosen = inputs._replace(places=inputs.places[inputs.taught])
-            yield chosen.to(compute.device), labels[inputs.taught]
+        part = tokens.part(places)
+        chosen = torch.isin(part.word_places, words)
+        if chosen.any():
+            inputs, labels = part.inputs()
+            inputs = inputs._replace(places=inputs.places[chosen])
+            yield inputs.to(compute.device), labels[chosen]
+
+
+def evenly_spread(groups: Tensor, most: int) -> Tensor:
+    """Places of about so many samples at most, of each group its share, evenly spread, and
+    FEWEST_WORDS at least where it has them; in rising order.
+
+    Args:
+        groups: of each sample.
+    """
+    if len(groups) <= most:
+        return torch.arange(len(groups))
+    chosen = []
+    for name in groups.unique():
+        own = torch.nonzero(groups == name)[:, 0]
+        count = max(round(most * len(own) / len(groups)), min(FEWEST_WORDS, len(own)))
+        chosen.append(own[torch.linspace(0, len(own) - 1, count).round().long()])
+    return torch.cat(chosen).sort().values
 
 
 def _masked(tokens: TokenSet, words: Tensor, mask: int) -> TokenInputs:

@@ -61,10 +61,7 @@ class SentenceFoldTrainer(FoldTrainer):
     @cached_property
     def _folds(self) -> list[Fold]:
         section, has = self.params.tune, self._has()
-        rarest = has.sum(dim=0).argsort(stable=True)
-        labels = torch.full((len(self.rows),), has.shape[1])
-        for place in rarest.flip(0).tolist():
-            labels[has[:, place]] = place
+        labels = rarest_groups(has)
         dealt = repeated_folds(labels, section.folds, section.repeats, self.params.sample_seed)
         needed = self._needed(has)
         return [keep_needed(fold, needed) for fold in dealt]
@@ -139,6 +136,18 @@ class SentenceFoldTrainer(FoldTrainer):
         train = torch.isin(self.rows, torch.from_numpy(self.prepared.rows("train")))
         entities = ~has[:, -1]
         return torch.cat([has[:, :-1] & train[:, None], (entities & ~train)[:, None]], dim=1)
+
+
+def rarest_groups(has: Tensor) -> Tensor:
+    """Of each sample the rarest of the groups that it is of; where it is of none, their number.
+
+    Args:
+        has: bool [sample, group].
+    """
+    labels = torch.full((len(has),), has.shape[1])
+    for place in has.sum(dim=0).argsort(stable=True).flip(0).tolist():
+        labels[has[:, place]] = place
+    return labels
 
 
 def keep_needed(fold: Fold, needed: Tensor) -> Fold:

@@ -12,14 +12,13 @@ from pipeline.artifacts import SplitLogits
 from pipeline.common.formats import by_class
 from pipeline.cotuning.calibration import TemperatureFit, fit_temperature
 from pipeline.cotuning.diagnostics import most_similar_rows, row_entropies
-from pipeline.language.extraction import EntityStates
+from pipeline.language.extraction import EntityStates, evenly_spread
 from pipeline.params.language_sections import CalibrateText, FitWords
 from pipeline.sources.from_logits import Learned, learn_relationship
 
 CHUNK = 256  # words whose probabilities are held at once
 # That g is fitted to and chosen by; 10,000 x 1,001 probabilities, several times over, are 1 GB.
 MOST_WORDS = {"train": 8000, "validation": 2000}
-FEWEST_WORDS = 50  # of a type, where it has as many
 SPLITS = ("train", "validation")
 CERTAIN = 2.0  # standard errors
 SIMILAR_ROWS = 0.95  # cosine from which two rows hardly differ for the source head
@@ -127,17 +126,10 @@ def _direct(by_type: Tensor, counts: Tensor, pseudo_samples: float) -> Tensor:
 
 
 def some_words(states: EntityStates, most: int) -> EntityStates:
-    """About so many words at most, of each type its share, evenly spread, and FEWEST_WORDS at least
-    where it has them.
-    """
+    """About so many words at most, of all types."""
     if len(states.types) <= most:
         return states
-    chosen = []
-    for name in states.types.unique():
-        own = torch.nonzero(states.types == name)[:, 0]
-        count = max(round(most * len(own) / len(states.types)), min(FEWEST_WORDS, len(own)))
-        chosen.append(own[torch.linspace(0, len(own) - 1, count).round().long()])
-    places = torch.cat(chosen).sort().values
+    places = evenly_spread(states.types, most)
     return EntityStates(states.states[places], states.types[places], states.words[places])
 
 
@@ -146,7 +138,7 @@ def _totals(
 ) -> tuple[Tensor, Tensor]:
     """Of each type the sum of its predictions [type, source], and how many they are [type]."""
     sums = [
-        _sums(head, states[split].states, states[split].types, types, temperature)
+        sums_by_type(head, states[split].states, states[split].types, types, temperature)
         for split in SPLITS
         if len(states[split].types)
     ]
@@ -154,7 +146,7 @@ def _totals(
     return torch.stack(sums).sum(dim=0), counts
 
 
-def _sums(
+def sums_by_type(
     head: nn.Module, states: Tensor, labels: Tensor, types: int, temperature: float
 ) -> Tensor:
     """Sum of the predictions of the words of each type, [type, source]."""

@@ -2,32 +2,12 @@
 entities alone.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from pipeline.cotuning.model import CoTuningModel, Outputs
-
-
-class TokenInputs(NamedTuple):
-    """Sentences, or parts of them, as they enter the network.
-
-    Attributes:
-        input_ids: sub-words, [sentence, length].
-        attention_mask: 1 where there is one, 0 where a shorter sentence is filled up.
-        places: of the words whose states are features, [word]: sentence * length + the place of
-            the first sub-word.
-        taught: which of these words the source head runs on, [taught]: those of entities.
-    """
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    places: Tensor
-    taught: Tensor
-
-    def to(self, device: torch.device) -> "TokenInputs":
-        return TokenInputs(*(part.to(device, non_blocking=True) for part in self))
+from pipeline.language.inputs import TokenInputs
 
 
 class WordStates(nn.Module):

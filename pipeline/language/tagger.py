@@ -10,10 +10,20 @@ from torch import nn
 from pipeline.common.errors import UserError, one_line
 from pipeline.language.artifacts import TextStore
 from pipeline.language.batches import TokenSet
+from pipeline.language.inputs import classifier_logits
 from pipeline.language.model import TokenModel
 from pipeline.language.source import EXTRA, load_language_model, load_tokenizer
 from pipeline.params import LanguageParams
 from pipeline.sources.transformers_library import load_transformers
+
+# Lines of Python that load what save_token_classifier wrote, for its card.
+LOADING = """\
+import transformers
+
+tag = transformers.pipeline("token-classification", model=".", aggregation_strategy="first")
+for entity in tag("Ann Smith sleeps in Rome"):
+    print(entity["entity_group"], entity["word"], entity["score"])
+"""
 
 
 def load_tagger(store: TextStore, params: LanguageParams, method: str, tags: int) -> TokenModel:
@@ -71,7 +81,6 @@ def largest_difference(network: nn.Module, folder: Path, tokens: TokenSet) -> fl
         folder, trust_remote_code=False
     ).eval()
     inputs, _ = tokens.inputs()
-    logits = classifier(input_ids=inputs.input_ids, attention_mask=inputs.attention_mask).logits
-    found = logits.flatten(0, 1)[inputs.places].softmax(dim=1)
+    found = classifier_logits(classifier, inputs).softmax(dim=1)
     expected = network.eval()(inputs).softmax(dim=1)
     return float((found - expected).abs().max())

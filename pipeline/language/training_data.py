@@ -10,14 +10,16 @@ from pipeline.common.errors import UserError
 from pipeline.cotuning.model import CoTuningModel
 from pipeline.cotuning.objectives import Batch
 from pipeline.language.artifacts import PreparedText
-from pipeline.language.batches import TokenSet, training_token_batches
+from pipeline.language.batches import TokenSet
 from pipeline.language.entities import count_entities
-from pipeline.language.inference import predict_words, tags_of_sentences
+from pipeline.language.inference import predict_words
+from pipeline.language.spans import tags_of_sentences
 from pipeline.language.tag_schemes import types_of
 from pipeline.params.sections import Optimization
 from pipeline.training.compute import Compute
 from pipeline.training.distributed import Processes
 
+BUCKET_BATCHES = 50  # whose sentences are sorted by length before they are dealt into batches
 VALIDATION_BATCH = 64
 
 
@@ -87,3 +89,29 @@ class TokenData:
             "validation_accuracy": float((predicted == labels).float().mean()),
             "validation_f1": count_entities(true, found, types_of(self.tags)).scores()["f1"],
         }
+
+
+def training_token_batches(
+    tokens: TokenSet,
+    batch_size: int,
+    generator: torch.Generator,
+    device: torch.device,
+    share: Callable[[int], slice],
+) -> Iterator[Batch]:
+    """Each part once, in batches of parts that are about equally long, in random order.
+
+    A last batch that is not full is left out, unless it is the only one.
+    """
+    order = torch.randperm(len(tokens), generator=generator)
+    full = len(order) // batch_size * batch_size or len(order)
+    buckets = order[:full].split(batch_size * BUCKET_BATCHES)
+    lengths = tokens.lengths
+    batches = [
+        batch
+        for bucket in buckets
+        for batch in bucket[lengths[bucket].argsort(stable=True)].split(batch_size)
+    ]
+    for number in torch.randperm(len(batches), generator=generator).tolist():
+        own = tokens.part(batches[number][share(len(batches[number]))])
+        inputs, labels = own.inputs()
+        yield Batch(inputs.to(device), labels.to(device), own.parts)

@@ -8,17 +8,19 @@ from pipeline.report.figures import BLUE, new_figure, styled
 
 
 @styled()
-def accuracy_against_cost(ranking: pd.DataFrame) -> Figure:
+def accuracy_against_cost(ranking: pd.DataFrame, samples: str = "images") -> Figure:
     """Accuracy of the linear probe against images a second, with the model's name at each point.
 
     Args:
         ranking: columns name, linear_probe_accuracy in [0, 1], images_per_second.
+        samples: what the models are scored on; or words, and the column is words_per_second.
     """
-    labels = "images a second", "accuracy of a linear probe on held-out images"
+    speed = f"{samples}_per_second"
+    labels = f"{samples} a second", f"accuracy of a linear probe on held-out {samples}"
     figure, axes = new_figure(7.0, 4.4, "Source models", *labels)
-    axes.scatter(ranking["images_per_second"], ranking["linear_probe_accuracy"], color=BLUE)
+    axes.scatter(ranking[speed], ranking["linear_probe_accuracy"], color=BLUE)
     for _, row in ranking.iterrows():
-        place = row["images_per_second"], row["linear_probe_accuracy"]
+        place = row[speed], row["linear_probe_accuracy"]
         axes.annotate(row["name"], place, (5, 5), textcoords="offset points", fontsize=8)
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))

@@ -10,6 +10,7 @@ __all__ = [
     "hugging_face_models",
     "models",
     "ranking",
+    "scoring",
     "sizes",
     "source_model",
     "split_logits",

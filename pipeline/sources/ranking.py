@@ -1,23 +1,34 @@
-"""What source models know of the target classes, from one pass of each over the images."""
+"""What source models know of the target classes, from one pass of each over the data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
+from rich.table import Table
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import content_hash
+from pipeline.common.tables import plain_table
 from pipeline.cotuning.diagnostics import leep_score, nce_score
-from pipeline.cotuning.linear_probe import held_out_probe_logits
+from pipeline.cotuning.linear_probe import Folds, held_out_probe_logits
 from pipeline.cotuning.relationship import fit_relationship
 from pipeline.cotuning.transferability import h_score, log_maximum_evidence
 
 # The first ranks, the others break ties: see `rank`.
 RANKED_BY = ("linear_probe_accuracy", "logme")
+# What every modality's table shows first: titles and forms of the columns of CommonScores.
+COMMON_COLUMNS = {
+    "linear_probe_accuracy": ("Probe", "{:.1%}"),
+    "linear_probe_nll": ("NLL", "{:.2f}"),
+    "logme": ("LogME", "{:+.2f}"),
+    "leep": ("LEEP", "{:+.2f}"),
+    "nce": ("NCE", "{:+.2f}"),
+    "h_score": ("H-score", "{:.2f}"),
+}
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,23 @@ class Candidate:
         ]
 
 
+def named_candidates(
+    models: Sequence[str], listed: Path | None, otherwise: Sequence[str]
+) -> list[Candidate]:
+    """Those that are named and those of a file, each once.
+
+    Args:
+        listed: a file with one a line.
+        otherwise: the names that are taken where none is given.
+
+    Raises:
+        UserError: as read_candidates.
+    """
+    candidates = [Candidate.parse(text) for text in models]
+    candidates += read_candidates(listed) if listed else []
+    return list(dict.fromkeys(candidates or map(Candidate, otherwise)))
+
+
 def read_candidates(path: Path) -> list[Candidate]:
     """One a line, as NAME or NAME=WEIGHTS; empty lines and those that begin with # are none.
 
@@ -65,20 +93,15 @@ def read_candidates(path: Path) -> list[Candidate]:
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Of one source model; higher is better but for the NLL and what describes it.
+class CommonScores:
+    """Of one source model, whatever the modality; higher is better but for the NLL.
 
     Attributes:
-        linear_probe_accuracy: of the images of training and validation, each held out once, in
+        linear_probe_accuracy: of the samples of training and validation, each held out once, in
             [0, 1].
         linear_probe_nll: of the same, in nats; lower is better.
         logme, leep, nce: in nats.
         h_score: 0 to at most the number of classes less one.
-        classifier_accuracy: of g, the reverse way's classifier, on the validation images.
-        images_per_second: of the pass through the backbone.
-        parameters: in millions.
-        input_size: in pixels.
-        categories: number of source categories.
     """
 
     linear_probe_accuracy: float
@@ -87,6 +110,20 @@ class Scores:
     leep: float
     nce: float
     h_score: float
+
+
+@dataclass(frozen=True)
+class Scores(CommonScores):
+    """Of one source model on images.
+
+    Attributes:
+        classifier_accuracy: of g, the reverse way's classifier, on the validation images.
+        images_per_second: of the pass through the backbone.
+        parameters: in millions.
+        input_size: in pixels.
+        categories: number of source categories.
+    """
+
     classifier_accuracy: float
     images_per_second: float
     parameters: float
@@ -109,14 +146,11 @@ def score_features(
     """
     probabilities = torch.softmax(torch.cat(list(logits)).double(), dim=1)
     both, known = torch.cat(list(features)), torch.cat(list(labels))
-    held_out, held_out_labels = held_out_probe_logits(both, known, classes)
     _, classifier = fit_relationship(
         logits[0], labels[0], logits[1], labels[1], classes, direction="reverse"
     )
-    right = held_out.argmax(dim=1) == held_out_labels
     return {
-        "linear_probe_accuracy": float(right.double().mean()),
-        "linear_probe_nll": cross_entropy(held_out, held_out_labels).item(),
+        **score_probe(both, known, classes),
         "logme": log_maximum_evidence(both, known, classes),
         "leep": leep_score(probabilities, known, classes),
         "nce": nce_score(probabilities, known, classes),
@@ -125,14 +159,53 @@ def score_features(
     }
 
 
-def rank(scores: dict[Candidate, Scores]) -> pd.DataFrame:
+def score_probe(
+    features: Tensor, labels: Tensor, classes: int, folds: Folds | None = None
+) -> dict[str, float]:
+    """The scores of the linear probe.
+
+    Args:
+        features: [sample, feature].
+        labels: [sample]; every class has one.
+        folds: as held_out_probe_logits takes them.
+    """
+    held_out, known = held_out_probe_logits(features, labels, classes, folds)
+    right = held_out.argmax(dim=1) == known
+    return {
+        "linear_probe_accuracy": float(right.double().mean()),
+        "linear_probe_nll": cross_entropy(held_out, known).item(),
+    }
+
+
+def rank(scores: Mapping[Candidate, CommonScores]) -> pd.DataFrame:
     """A row a model, the best first: by the accuracy of the linear probe, then by LogME.
 
     The accuracy is held out and means the same for every network. LogME, LEEP and NCE look at the
-    images that they are fitted to, so that they favour many features or categories.
+    samples that they are fitted to, so that they favour many features or categories.
 
     Returns:
-        Columns name, weights, and those of Scores.
+        Columns name, weights, and those of the scores.
     """
     table = pd.DataFrame([asdict(candidate) | asdict(found) for candidate, found in scores.items()])
     return table.sort_values(list(RANKED_BY), ascending=False, ignore_index=True)
+
+
+def best_of(ranking: pd.DataFrame) -> Candidate:
+    """The first one of `rank`."""
+    return Candidate(ranking["name"].iloc[0], ranking["weights"].iloc[0])
+
+
+def ranking_table(ranking: pd.DataFrame, columns: Mapping[str, tuple[str, str]]) -> Table:
+    """A ranking for the terminal.
+
+    Args:
+        columns: after the model's name; of each its title and its form.
+    """
+    table = plain_table()
+    table.add_column("Source model", overflow="fold", min_width=18)
+    for title, _ in columns.values():
+        table.add_column(title, justify="right", no_wrap=True)
+    for _, row in ranking.iterrows():
+        label = Candidate(row["name"], row["weights"]).label
+        table.add_row(label, *(form.format(row[name]) for name, (_, form) in columns.items()))
+    return table

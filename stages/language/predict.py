@@ -19,7 +19,8 @@ from pipeline.deployment.found import (
 from pipeline.deployment.target_model import trained_method
 from pipeline.language.artifacts import TextStore
 from pipeline.language.listing import Sentence
-from pipeline.language.tagging import Entity, find_texts, read_text, ready_tagger
+from pipeline.language.spans import Entity
+from pipeline.language.tagging import find_texts, read_text, ready_tagger
 from pipeline.params import LanguageParams
 
 COLUMNS = {

@@ -13,7 +13,8 @@ from pipeline.deployment.text_server import (
     create_text_app,
 )
 from pipeline.language.artifacts import TextStore
-from pipeline.language.tagging import ready_tagger, sentences_of
+from pipeline.language.spans import entities_by_line
+from pipeline.language.tagging import ready_tagger
 from pipeline.params import LanguageParams
 
 
@@ -25,17 +26,11 @@ def run(params: LanguageParams, method: str | None, host: str, port: int) -> Non
     types = tagger.names[1:]
 
     def tag(lines: Sequence[str]) -> list[FoundEntity]:
-        sentences = sentences_of(lines, "")
+        found = entities_by_line(lines, tagger.entities)
         return [
-            FoundEntity(
-                line=sentences[entity.sentence].lines[0],
-                first=entity.words.start,
-                end=entity.words.stop,
-                text=entity.text(sentences[entity.sentence]),
-                type=entity.type,
-                probability=entity.probability,
-            )
-            for entity in tagger.entities(sentences)
+            FoundEntity(line=line, **entity)
+            for line, entities in enumerate(found, 1)
+            for entity in entities
         ]
 
     name = shared_name(params.source_model.name)

@@ -46,8 +46,9 @@ def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError(log.read_text())
 
 
-def ask(address: str, image: str) -> Any:
-    payload = {"dataframe_split": {"columns": ["image"], "data": [[image]]}}
+def ask(address: str, *values: str | None, column: str = "image") -> Any:
+    """A row a value."""
+    payload = {"dataframe_split": {"columns": [column], "data": [[value] for value in values]}}
     request = urllib.request.Request(
         *(f"{address}/invocations", json.dumps(payload).encode()),
         {"Content-Type": "application/json"},

@@ -125,7 +125,7 @@ def test_doctor_looks_at_the_text_and_at_the_model(at: Path, tmp_path: Path) -> 
 def test_no_other_form_is_taken(at: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit):
         run_stage("export", None, None, seed=None, form="onnx", method=None, output=None)
-    assert "is exported as hugging-face alone" in capsys.readouterr().err
+    assert "is exported as hugging-face or mlflow" in capsys.readouterr().err
 
 
 def test_a_mark_of_the_byte_order_is_no_part_of_a_word(tmp_path: Path) -> None:

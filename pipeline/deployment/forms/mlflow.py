@@ -1,15 +1,8 @@
 """A pyfunc model of MLflow that takes images as bytes: an ONNX graph and a script, no pickle."""
 
 import io
-import logging
-import shutil
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,26 +11,27 @@ from PIL import Image
 from pipeline.deployment.description import Description
 from pipeline.deployment.exports import Answer
 from pipeline.deployment.forms import onnx
+from pipeline.deployment.pyfunc import Program, load_pyfunc, save_pyfunc
 from pipeline.deployment.target_model import TargetModel
 
 PACKAGES = onnx.PACKAGES
 EXTRA = onnx.EXTRA
-REQUIREMENTS = ("cykooz-resizer", "mlflow", "numpy", "onnxruntime", "pandas", "pillow")
-PROJECT = Path(__file__).parents[3]
-SCRIPT = Path(__file__).with_name("serving.py")
-# What the script imports of the project, packages by their __init__.py.
-CODE = (
-    "pipeline/__init__.py",
-    "pipeline/common/__init__.py",
-    "pipeline/common/errors.py",
-    "pipeline/common/files.py",
-    "pipeline/common/interpolation.py",
-    "pipeline/datasets/__init__.py",
-    "pipeline/datasets/listing.py",
-    "pipeline/datasets/store/__init__.py",
-    "pipeline/datasets/store/decode.py",
-    "pipeline/deployment/__init__.py",
-    "pipeline/deployment/images.py",
+PROGRAM = Program(
+    script=Path(__file__).with_name("serving.py"),
+    code=(
+        "pipeline/__init__.py",
+        "pipeline/common/__init__.py",
+        "pipeline/common/errors.py",
+        "pipeline/common/files.py",
+        "pipeline/common/interpolation.py",
+        "pipeline/datasets/__init__.py",
+        "pipeline/datasets/listing.py",
+        "pipeline/datasets/store/__init__.py",
+        "pipeline/datasets/store/decode.py",
+        "pipeline/deployment/__init__.py",
+        "pipeline/deployment/images.py",
+    ),
+    requirements=("cykooz-resizer", "mlflow", "numpy", "onnxruntime", "pandas", "pillow"),
 )
 refuse = onnx.refuse
 
@@ -53,23 +47,20 @@ def write(model: TargetModel, description: Description, folder: Path) -> None:
             ColSpec(Array(DataType.double), "probabilities"),
         ]
     )
-    with tempfile.TemporaryDirectory() as work, _code() as code, _unchanged_path():
+    with tempfile.TemporaryDirectory() as work:
         onnx.write(model, description, Path(work))
-        _pyfunc().save_model(
+        save_pyfunc(
+            PROGRAM,
+            {"network": Path(work) / onnx.FILE},
             folder,
-            python_model=str(SCRIPT),
-            artifacts={"network": str(Path(work) / onnx.FILE)},
-            code_paths=[str(code)],
             signature=ModelSignature(Schema([ColSpec("binary", "image")]), outputs),
             input_example=pd.DataFrame({"image": [_grey(description.stored_size)]}),
-            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             metadata={"classes": list(description.classes), "method": description.method},
         )
 
 
 def load(folder: Path) -> Answer:
-    with _unchanged_path():
-        served = _pyfunc().load_model(str(folder))
+    served = load_pyfunc(folder)
 
     def answer(squares: np.ndarray) -> np.ndarray:
         images = pd.DataFrame({"image": [png(square) for square in squares]})
@@ -96,37 +87,6 @@ print(model.predict(images))
 """
 
 
-def _pyfunc() -> Any:
-    """The part of MLflow, which else talks about each step."""
-    import mlflow
-    from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
-
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
-    return mlflow.pyfunc
-
-
-@contextmanager
-def _unchanged_path() -> Iterator[None]:
-    """MLflow leaves a model's own code before this project's on the path of modules."""
-    before = list(sys.path)
-    try:
-        yield
-    finally:
-        sys.path = before
-
-
 def _grey(size: int) -> bytes:
     """An example that shows nobody's image."""
     return png(np.full((size, size, 3), 128, np.uint8))
-
-
-@contextmanager
-def _code() -> Iterator[Path]:
-    """A folder `pipeline` with what the script imports of it."""
-    with tempfile.TemporaryDirectory() as work:
-        for name in CODE:
-            place = Path(work) / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(PROJECT / name, place)
-        yield Path(work) / "pipeline"

@@ -125,3 +125,23 @@ def test_each_sample_is_predicted_by_a_probe_that_was_fitted_without_it() -> Non
 def test_where_every_class_has_one_sample_nothing_can_be_held_out() -> None:
     with pytest.raises(ValueError, match="every class has one only"):
         held_out_probe_logits(torch.randn(3, 6), torch.arange(3), 3)
+
+
+def test_samples_are_held_out_in_the_folds_that_are_given() -> None:
+    features, labels = problem(4, noise=3.0)
+    folds = list(stratified_folds(labels, 2, seed=1))
+    logits, known = held_out_probe_logits(features, labels, 4, folds)
+    assert torch.equal(known, torch.cat([labels[held_out] for _, held_out in folds]))
+    same, _ = held_out_probe_logits(features, labels, 4, list(stratified_folds(labels, 5)))
+    torch.testing.assert_close(same, held_out_probe_logits(features, labels, 4)[0])
+    assert logits.shape == same.shape
+    assert not torch.allclose(logits, same)
+
+
+def test_folds_that_keep_no_sample_of_a_class_or_hold_out_none_are_refused() -> None:
+    features, labels = problem(3)
+    without = [(torch.nonzero(labels != 1)[:, 0], torch.nonzero(labels == 1)[:, 0])]
+    with pytest.raises(ValueError, match="class 1 has no training sample"):
+        held_out_probe_logits(features, labels, 3, without)
+    with pytest.raises(ValueError, match="there is no fold"):
+        held_out_probe_logits(features, labels, 3, [])

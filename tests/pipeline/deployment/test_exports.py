@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import grimp
 import numpy as np
 import onnxruntime
 import pytest
@@ -231,10 +230,3 @@ def test_a_difference_is_of_any_probability() -> None:
     expected = np.array([[0.6, 0.4], [0.5, 0.5], [0.1, 0.9]])
     found = compare(expected, np.array([[0.6, 0.4], [0.25, 0.75], [0.0, 1.0]]))
     assert (found.images, found.same_class, found.largest_difference) == (3, 2, 0.25)
-
-
-def test_a_served_model_holds_all_that_its_script_imports() -> None:
-    graph = grimp.build_graph("pipeline", cache_dir=None)
-    imported = graph.find_upstream_modules("pipeline.deployment.forms.serving")
-    held = {name.removesuffix(".py").replace("/", ".") for name in mlflow.CODE}
-    assert imported <= {name.removesuffix(".__init__") for name in held}

@@ -9,7 +9,7 @@ import transformers
 from tiny_language import FAMILIES, VOCABULARY, make_model, make_tokenizer, save_model
 
 from pipeline.common.errors import UserError
-from pipeline.language.model import TokenInputs
+from pipeline.language.inputs import TokenInputs
 from pipeline.language.source import cut_language_model, load_language_model, vocabulary
 
 LENGTHS = (9, 6)

@@ -8,8 +8,8 @@ from torch import Tensor
 from pipeline.cotuning.model import Outputs
 from pipeline.cotuning.objectives import Batch
 from pipeline.language.batches import TokenSet
+from pipeline.language.inputs import TokenInputs
 from pipeline.language.listing import Sentence
-from pipeline.language.model import TokenInputs
 from pipeline.language.source import cut_language_model
 from pipeline.language.teaching import compose_text_method, entity_co_tuning
 from pipeline.language.tokens import tokenise

@@ -5,9 +5,10 @@ import torch
 from tiny_language import VOCABULARY, make_tokenizer
 
 from pipeline.common.errors import UserError
-from pipeline.language.batches import TokenSet, training_token_batches
+from pipeline.language.batches import TokenSet
 from pipeline.language.listing import Sentence
 from pipeline.language.tokens import TokenStore, tokenise
+from pipeline.language.training_data import training_token_batches
 
 TAGS = ["O", "B-LOC", "I-LOC", "B-ORG", "I-ORG"]
 SENTENCES = [
