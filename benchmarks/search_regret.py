@@ -107,7 +107,7 @@ def of_seed(root: Path, given: argparse.Namespace, seed: int) -> dict[str, Any]:
     found = gain(vanilla.evidence, chosen.evidence).log_likelihood
     of_probe = gain(vanilla.evidence, probe).log_likelihood
     rivals = {BASELINE: vanilla.evidence, CO_TUNING: chosen.evidence, LINEAR_PROBE: probe}
-    three = recommend(rivals)
+    three = recommend(rivals, cheapest=LINEAR_PROBE)
     points = {weight: 100 * (tested[weight] - tested[0.0]) for weight in weights}
     by_method = {
         BASELINE: 0.0,

@@ -46,13 +46,20 @@ def recommendation(best: Best, count: int, methods: Sequence[str], judged: Judge
     place = f"`data/fine-tune/{method}`"
     if method not in methods:
         place = f"`fine_tune.methods` with {method} in it makes one"
+    other = NAMES[best.recommendation.runner_up]
+    recommended = f"**Recommended: {NAMES[method]}** ({place})"
+    turns = f"Each of the {count:,} {judged.names} for training and validation was held out in turn"
+    interval = f"{judged.unit} (95% interval {{:+.3f}} to {{:+.3f}})"
+    if lead.mean <= 0:
+        return (
+            f"{recommended}, which takes seconds: {other} is not clearly better. {turns}, and of "
+            f"those {other} predicted the classes better: by likelihood, which says most, by "
+            f"{-lead.mean:.3f} {interval.format(-lead.high, -lead.low)}, within a standard error."
+        )
     return (
-        f"**Recommended: {NAMES[method]}** ({place}), "
-        f"{_sureness(lead.mean, lead.standard_error)}. Each of the {count:,} {judged.names} for "
-        "training and validation was held out in turn, and of those it predicted the classes "
-        f"better than {NAMES[best.recommendation.runner_up]}, the next best: by likelihood, which "
-        f"says most, by {lead.mean:.3f} {judged.unit} (95% interval {lead.low:+.3f} to "
-        f"{lead.high:+.3f})."
+        f"{recommended}, {_sureness(lead.mean, lead.standard_error)}. {turns}, and of those it "
+        f"predicted the classes better than {other}, the next best: by likelihood, which says "
+        f"most, by {lead.mean:.3f} {interval.format(lead.low, lead.high)}."
     )
 
 

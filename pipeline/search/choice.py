@@ -40,9 +40,10 @@ class Recommendation:
     """The method that held-out images speak for.
 
     Attributes:
-        method: the one of the highest likelihood, in which images say most.
-        runner_up: the next.
-        lead: over the runner-up in log-likelihood, nats.
+        method: the one of the highest likelihood, in which images say most, or the cheapest.
+        runner_up: the best of the others.
+        lead: over the runner-up in log-likelihood, nats; at most 0 where the cheapest is taken
+            although another one was ahead.
     """
 
     method: str
@@ -87,12 +88,21 @@ def gain(vanilla: Evidence, method: Evidence) -> Gain:
     )
 
 
-def recommend(methods: Mapping[str, Evidence]) -> Recommendation:
+def recommend(methods: Mapping[str, Evidence], cheapest: str) -> Recommendation:
     """The method that predicts held-out images best, each at its own temperature.
+
+    The cheapest is left only for one that is better by more than a standard error of the paired
+    difference: by the rule by which `choose` leaves the default.
 
     Args:
         methods: two or more, by name, judged on the same images.
+        cheapest: of these where it is one; the others are all alike in what they cost.
     """
-    first, second, *_ = sorted(methods, key=lambda name: methods[name].losses.mean())
-    lead = difference(methods[first].losses, methods[second].losses)
-    return Recommendation(first, second, lead)
+    best, *others = sorted(methods, key=lambda name: methods[name].losses.mean())
+    taken, runner_up = best, others[0]
+    if cheapest in others:
+        behind = difference(methods[best].losses, methods[cheapest].losses)
+        if behind.mean <= behind.standard_error:
+            taken, runner_up = cheapest, best
+    lead = difference(methods[taken].losses, methods[runner_up].losses)
+    return Recommendation(taken, runner_up, lead)

@@ -18,7 +18,7 @@ from pipeline.common.processes import run_in_processes
 from pipeline.common.progress import progress
 from pipeline.common.project import project_root
 from pipeline.common.resume import resume_key
-from pipeline.params.methods import BASELINE, CO_TUNING
+from pipeline.params.methods import BASELINE, CO_TUNING, LINEAR_PROBE
 from pipeline.params.samples import SampledParams
 from pipeline.params.sections import Optimization, Tune
 from pipeline.report.figures import save_figure
@@ -243,5 +243,5 @@ def _choose(study: optuna.Study, search: Search, folds: Path) -> Best:
         temperature_factor=chosen.temperature_factor,
         trials=finished_trials(study),
         gains={name: gain(vanilla.evidence, found) for name, found in rivals.items()},
-        recommendation=recommend({BASELINE: vanilla.evidence} | rivals),
+        recommendation=recommend({BASELINE: vanilla.evidence} | rivals, cheapest=LINEAR_PROBE),
     )

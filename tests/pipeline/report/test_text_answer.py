@@ -139,6 +139,16 @@ def test_the_recommendation_says_what_for_and_how_sure_it_is(
     )
 
 
+def test_where_the_cheapest_is_taken_though_behind_the_report_says_why() -> None:
+    best = recommending("linear-probe", "vanilla", -0.04, 0.05)
+    text = recommendation(best, 60, ["vanilla", "linear-probe"])
+    assert text.startswith(
+        "**Recommended: a linear probe** (`data/fine-tune/linear-probe`), which takes seconds: "
+        "vanilla fine-tuning is not clearly better. "
+    )
+    assert "by 0.040 nats an image (95% interval -0.060 to +0.140), within a standard" in text
+
+
 def test_what_each_method_gained_on_held_out_images_is_tabled() -> None:
     text = render_report(results())
     assert "| co-tuning | +0.200 (+0.100 to +0.300) | +3.3 (-0.7 to +7.3) |" in text

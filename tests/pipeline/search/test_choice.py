@@ -60,7 +60,33 @@ def test_the_method_of_the_highest_likelihood_is_recommended_with_its_lead_over_
         name: candidate(number, 0.0, loss).evidence
         for number, (name, loss) in enumerate(losses.items())
     }
-    found = recommend(methods)
+    found = recommend(methods, "linear-probe")
     assert (found.method, found.runner_up) == ("co-tuning", "vanilla")
     assert found.lead == difference(methods["co-tuning"].losses, methods["vanilla"].losses)
     assert found.lead.mean == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("behind", "taken"), [(0.5, True), (0.99, True), (1.01, False)])
+def test_the_cheapest_is_left_only_for_what_is_better_by_over_a_standard_error(
+    behind: float, taken: bool
+) -> None:
+    noise = np.random.default_rng(0).normal(size=200)
+    noise = (noise - noise.mean()) / noise.std(ddof=1) * 200**0.5  # of standard error 1
+    others = np.zeros(200)
+    methods = {
+        "vanilla": Evidence(others + 0.1, others),
+        "co-tuning": Evidence(others, others),
+        "linear-probe": Evidence(others + noise + behind, others),
+    }
+    found = recommend(methods, "linear-probe")
+    expected = ("linear-probe", "co-tuning") if taken else ("co-tuning", "vanilla")
+    assert (found.method, found.runner_up) == expected
+    assert found.lead.mean == pytest.approx(-behind if taken else 0.1)
+
+
+def test_without_the_cheapest_the_best_is_recommended_however_little_it_leads() -> None:
+    methods = {
+        name: candidate(number, 0.0, 1.0 - 0.01 * number).evidence
+        for number, name in enumerate(("vanilla", "co-tuning"))
+    }
+    assert recommend(methods, "linear-probe").method == "co-tuning"
