@@ -117,7 +117,12 @@ def counted_passes() -> list[None]:
     return passes
 
 
-def table(shapes: list[str], threads: int) -> None:
+def table(shapes: list[str], threads: int, alone: bool) -> None:
+    """A row a shape.
+
+    Args:
+        alone: without the authors' way, which takes an hour where categories are many.
+    """
     print(f"{threads} thread(s)")
     print(
         "| sizes | ours: s (CPU) | passes | C, accuracy | MB | authors: s (CPU)",
@@ -127,17 +132,24 @@ def table(shapes: list[str], threads: int) -> None:
     for shape in shapes:
         samples, categories, classes = map(int, shape.split("x"))
         sizes = samples, categories, classes
-        found = []
-        for name in ("ours", "authors"):
-            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-                found.append(pool.submit(measured, name, sizes, threads).result())
-        a, b = found
-        print(
+        a = in_process("ours", sizes, threads)
+        row = (
             f"| {shape} | {a.wall:.2f} ({a.cpu:.2f}) | {a.passes} | {a.c:g}, {a.accuracy:.4f} | "
-            f"{a.megabytes} | {b.wall:.2f} ({b.cpu:.2f}) | {b.c:g}, {b.accuracy:.4f} | "
-            f"{b.megabytes} | {a.wall / b.wall:.2f} ({a.cpu / b.cpu:.2f}) |",
-            flush=True,
+            f"{a.megabytes} |"
         )
+        print(row if alone else row + beside(a, in_process("authors", sizes, threads)), flush=True)
+
+
+def in_process(name: str, sizes: tuple[int, int, int], threads: int) -> Found:
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(measured, name, sizes, threads).result()
+
+
+def beside(a: Found, b: Found) -> str:
+    return (
+        f" {b.wall:.2f} ({b.cpu:.2f}) | {b.c:g}, {b.accuracy:.4f} | {b.megabytes} | "
+        f"{a.wall / b.wall:.2f} ({a.cpu / b.cpu:.2f}) |"
+    )
 
 
 def problems(count: int) -> None:
@@ -172,8 +184,9 @@ if __name__ == "__main__":
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--shapes", nargs="+", default=SHAPES)
     parser.add_argument("--problems", type=int, default=0)
+    parser.add_argument("--alone", action="store_true", help="without the authors' way")
     options = parser.parse_args()
     if options.problems:
         problems(options.problems)
     else:
-        table(options.shapes, options.threads)
+        table(options.shapes, options.threads, options.alone)
