@@ -67,7 +67,7 @@ test: $(VENV)/installed ## Run linters, the type checker and the quick tests
 test-slow: $(VENV)/installed ## Run the other tests: whole pipelines, servers, browsers, exports
 	OMP_NUM_THREADS=1 pytest --quiet --numprocesses auto --dist loadscope --no-loadscope-reorder -m 'slow or processes'
 
-soak: $(VENV)/installed ## Kill the pipeline a hundred times, each time to the end again: hours on 2 cores; SOAK='--kills 3 --starts 1'
+soak: $(VENV)/installed ## Kill the pipeline, machines of a search and the tracking server, time and again: hours on 2 cores; SOAK=--help
 	OMP_NUM_THREADS=1 PYTHONPATH=tests/helpers python benchmarks/soak.py $(SOAK)
 
 clean: ## Remove the environment and everything that stages made, but not dvc.lock

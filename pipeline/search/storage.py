@@ -17,7 +17,12 @@ from pipeline.common.errors import UserError
 from pipeline.search.journal import Journal, JournalError
 
 EXAMPLE = "postgresql://user:password@host/database"
-PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # by the module they bring
+# By the module that they bring.
+PACKAGES = {
+    "psycopg": "'psycopg[binary]'",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+}
 SECONDS_FOR_A_LOCK = 60  # that SQLite waits while another process writes
 # What Optuna raises where a file holds something else.
 NO_JOURNAL = (

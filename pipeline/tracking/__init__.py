@@ -5,7 +5,9 @@ What is tracked never changes what a stage writes.
 
 __all__ = [
     "assets",
+    "attempts",
     "comparison",
+    "dead_runs",
     "groups",
     "lineage",
     "names",

@@ -9,10 +9,11 @@ from filelock import FileLock
 
 from pipeline.common.processes import process_tags
 from pipeline.common.project import tracking_root
+from pipeline.tracking.dead_runs import end_dead_runs
 from pipeline.tracking.pipelines import PARENT
 from pipeline.tracking.provenance import git_tags
 from pipeline.tracking.runs import StageRun
-from pipeline.tracking.store import GROUPS_LOCK, connect, end_dead_runs, standing_run
+from pipeline.tracking.store import GROUPS_LOCK, connect, refusing, standing_run
 
 
 @contextmanager
@@ -30,10 +31,11 @@ def grouped_run(
     """
     parent = group_run(root, grid, groups)
     client, experiment = connect(root)
-    end_dead_runs(client, experiment)
     tags = process_tags() | git_tags(root) | {PARENT: parent.run_id, "grid": grid}
     tags |= {f"group {depth}": group for depth, group in enumerate(groups, 1)}
-    created = client.create_run(experiment, run_name=name, tags=tags)
+    with refusing(root):
+        end_dead_runs(client, experiment, root)
+        created = client.create_run(experiment, run_name=name, tags=tags)
     run = StageRun(client, created.info.run_id, root)
     run.log_params(params)
     with run.ending():
@@ -44,7 +46,7 @@ def group_run(root: Path, grid: str, groups: Sequence[str]) -> StageRun:
     """The run that stands for a group; it and those above are made where they are missing."""
     client, experiment = connect(root)
     parent: dict[str, str] = {}
-    with FileLock(tracking_root(root) / GROUPS_LOCK):
+    with refusing(root), FileLock(tracking_root(root) / GROUPS_LOCK):
         for depth, group in enumerate(groups, 1):
             path = "/".join(groups[:depth])
             query = f"tags.grid = '{grid}' and tags.is_group = '{path}'"

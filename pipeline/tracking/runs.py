@@ -18,10 +18,12 @@ from pipeline.common.errors import one_line, without_password
 from pipeline.common.files import content_hash, write_aside
 from pipeline.common.processes import process_tags
 from pipeline.tracking.assets import log_datasets, log_model, log_model_input
+from pipeline.tracking.attempts import Attempts
+from pipeline.tracking.dead_runs import end_dead_runs
 from pipeline.tracking.names import accepted, as_params
 from pipeline.tracking.pipelines import PARENT, describe, link_reused, pipeline_run
 from pipeline.tracking.provenance import git_tags
-from pipeline.tracking.store import connect, end_dead_runs, experiment_name
+from pipeline.tracking.store import connect, experiment_name, refusing
 from pipeline.tracking.system_metrics import system_metrics
 
 LARGEST_LOGGED_FILE = 5_000_000  # bytes; larger artifacts are found by their hash in DVC's cache
@@ -33,18 +35,28 @@ class StageRun:
     """A run that is being written. Metrics are sent in one batch an epoch.
 
     A tracking failure after the run has begun (a database that stays locked, a server that went
-    away) must not cost the work of the stage: it is reported once, and the stage goes on.
+    away) must not cost the work of the stage: it is reported once, and the stage goes on. Metrics
+    that were not sent are sent with the next ones.
+
+    Args:
+        pipeline: the run of the pipeline that it belongs to.
+        attempts: of the run above it, which knows whether the server is away.
     """
 
     def __init__(
-        self, client: MlflowClient, run_id: str, root: Path, pipeline: str | None = None
+        self,
+        client: MlflowClient,
+        run_id: str,
+        root: Path,
+        pipeline: str | None = None,
+        attempts: Attempts | None = None,
     ) -> None:
         self.client = client
         self.pipeline = pipeline
         self.run_id = run_id
         self.root = root
         self._unsent: list[Metric] = []
-        self._failed = False
+        self._attempts = attempts or Attempts()
 
     def log_params(self, values: Mapping[str, Any]) -> None:
         """Record parameters, flat or nested."""
@@ -63,6 +75,7 @@ class StageRun:
 
     def log_files(self, hashes: Mapping[Path, str]) -> None:
         """Tag outputs with their hashes and upload those that are small."""
+        self._attempts.wait_again()  # what was to be made is made: waiting holds nothing up
         tags = [
             RunTag(accepted(f"output.{self._name(path)}"), content)
             for path, content in hashes.items()
@@ -85,17 +98,23 @@ class StageRun:
         self._try(describe, self.client, self.run_id, text)
         if self.pipeline:
             self._try(describe, self.client, self.pipeline, text)
-            StageRun(self.client, self.pipeline, self.root).log_metrics(metrics)
+            whole = StageRun(self.client, self.pipeline, self.root, attempts=self._attempts)
+            whole.log_metrics(metrics)
             self._try(link_reused, self.client, self.pipeline, self.root)
 
     @contextmanager
     def nested(self, name: str, params: Mapping[str, Any]) -> Iterator["StageRun"]:
         """A child run, a trial say; it ends as FINISHED, or as FAILED with the block."""
-        parent = self.client.get_run(self.run_id)
-        tags = {PARENT: self.run_id} | process_tags()
-        child = self.client.create_run(parent.info.experiment_id, run_name=name, tags=tags)
-        run = StageRun(self.client, child.info.run_id, self.root)
-        run._try(self.client.log_batch, run.run_id, params=as_params(params))
+        run = StageRun(self.client, "", self.root, attempts=self._attempts)
+
+        def begin() -> None:
+            parent = self.client.get_run(self.run_id)
+            tags = {PARENT: self.run_id} | process_tags()
+            child = self.client.create_run(parent.info.experiment_id, run_name=name, tags=tags)
+            run.run_id = child.info.run_id
+
+        self._try(begin)
+        run.log_params(params)
         with run.ending():
             yield run
 
@@ -120,15 +139,8 @@ class StageRun:
         return path.relative_to(self.root).as_posix()
 
     def _try(self, call: Any, *arguments: Any, **options: Any) -> bool:
-        try:
-            call(*arguments, **options)
-        except (MlflowException, OSError) as error:
-            if not self._failed:
-                reason = without_password(one_line(error))[:160]
-                log.warning("MLflow run %s cannot be written: %s", self.run_id, reason)
-            self._failed = True
-            return False
-        return True
+        # A child of which the server was never told has no id.
+        return bool(self.run_id) and self._attempts.make(self.run_id, call, *arguments, **options)
 
 
 @contextmanager
@@ -158,7 +170,8 @@ def stage_run(
     client, experiment = connect(root)
     of = of or {}
     name = stage + ("@" + "-".join(map(str, of.values())) if of else "")
-    end_dead_runs(client, experiment)
+    with refusing(root):
+        end_dead_runs(client, experiment, root)
     command = " ".join(["cot stage", stage, *(f"--{key} {value}" for key, value in of.items())])
     state = git_tags(root)
     tags = process_tags() | state | {"stage": stage}
@@ -172,7 +185,8 @@ def stage_run(
     tags |= {accepted(f"input.{names[path]}"): content for path, content in read.items()}
     parent = _pipeline(client, experiment, root, state)
     tags |= {PARENT: parent} if parent else {}
-    created = client.create_run(experiment, run_name=name, tags=tags)
+    with refusing(root):
+        created = client.create_run(experiment, run_name=name, tags=tags)
     run = StageRun(client, created.info.run_id, root, parent)
     run.log_params({**params, **of})
     run._try(log_datasets, client, run.run_id, root, read)

@@ -2,9 +2,9 @@
 
 import logging
 import os
-import socket
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
@@ -14,8 +14,8 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.common.errors import UserError, one_line, without_password
-from pipeline.common.processes import is_alive
 from pipeline.common.project import main_root, tracking_root
+from pipeline.tracking.attempts import limit_waits
 from pipeline.tracking.views import STATE, TAG, share_view
 
 EXPERIMENT = "co-tuning"
@@ -33,23 +33,35 @@ def connect(root: Path) -> tuple[MlflowClient, str]:
         UserError: the tracking server or database cannot be reached or stays locked.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
-    place = tracking_root(root)
-    database = place / "mlflow.db"
     name = experiment_name(root)
-    try:
+    with refusing(root):
         if uri is not None:
+            limit_waits()
             return _open(MlflowClient(uri), name, None)
-        with FileLock(place / ".mlflow.lock", timeout=LOCK_PATIENCE * 6):
+        database = _database(root)
+        with FileLock(database.with_name(".mlflow.lock"), timeout=LOCK_PATIENCE * 6):
             _use_write_ahead_log(database)
             client = MlflowClient(f"sqlite:///{database}?timeout={LOCK_PATIENCE}")
-            return _open(client, name, (place / "mlruns").as_uri())
+            return _open(client, name, database.with_name("mlruns").as_uri())
+
+
+@contextmanager
+def refusing(root: Path) -> Iterator[None]:
+    """Say in one line that MLflow does not do what the block asks of it.
+
+    Raises:
+        UserError: the tracking server or database cannot be reached or stays locked.
+    """
+    try:
+        yield
     except (MlflowException, OSError, sqlite3.Error, SQLAlchemyError) as error:
         reason = without_password(one_line(error))[:160]
-        shown = without_password(uri or str(database))
-        raise UserError(
-            f"MLflow at {shown} cannot be used: {reason}; close the program that locks it, or set "
-            "MLFLOW_TRACKING_URI"
-        ) from None
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        shown = without_password(uri or str(_database(root)))
+        advice = "close the program that locks it, or set MLFLOW_TRACKING_URI"
+        if uri:
+            advice = "see that it runs, or change MLFLOW_TRACKING_URI"
+        raise UserError(f"MLflow at {shown} cannot be used: {reason}; {advice}") from None
 
 
 def standing_run(
@@ -79,6 +91,10 @@ def experiment_name(root: Path) -> str:
     return EXPERIMENT if root == main_root(root) else root.name
 
 
+def _database(root: Path) -> Path:
+    return tracking_root(root) / "mlflow.db"
+
+
 def _open(client: MlflowClient, name: str, artifacts: str | None) -> tuple[MlflowClient, str]:
     if experiment := client.get_experiment_by_name(name):
         share_view(client, experiment)
@@ -94,12 +110,3 @@ def _use_write_ahead_log(database: Path) -> None:
         connection.rollback()
     finally:
         connection.close()
-
-
-def end_dead_runs(client: MlflowClient, experiment: str) -> None:
-    """A killed process leaves its run RUNNING; end those of this machine's dead processes."""
-    running = client.search_runs([experiment], "attributes.status = 'RUNNING'")
-    for run in running:
-        tags = run.data.tags
-        if tags.get("host") == socket.gethostname() and not is_alive(int(tags.get("pid", 0))):
-            client.set_terminated(run.info.run_id, "KILLED")

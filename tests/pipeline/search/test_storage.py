@@ -1,5 +1,6 @@
 """Storages that open, and what is said of those that do not."""
 
+import sys
 from pathlib import Path
 
 import optuna
@@ -72,6 +73,14 @@ def test_what_cannot_be_opened_is_said_in_one_line_without_the_password(
     assert SECRET not in text
     assert len(text.splitlines()) == 1
     assert {name: (tmp_path / name).read_bytes() for name in files} == files
+
+
+def test_the_driver_that_is_missing_is_named_with_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(UserError, match=r"pip install 'psycopg\[binary\]'"):
+        open_storage(f"postgresql+psycopg://user:{SECRET}@host/name")
 
 
 def test_a_storage_that_breaks_later_is_said_in_one_line(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 import json
 import sqlite3
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from mlflow import MlflowClient
@@ -10,6 +12,9 @@ from work import run_stage
 from pipeline.common.errors import UserError
 from pipeline.common.files import content_hash
 from pipeline.tracking import runs, store
+from pipeline.tracking.attempts import RETRIES, limit_waits
+
+LARGEST_PID = 2**22  # of Linux
 
 
 def client(root):
@@ -129,6 +134,74 @@ def test_a_database_that_gets_locked_midway_does_not_cost_the_work(project, monk
     points = client(project).get_metric_history(run.run_id, "loss")
     assert [point.step for point in points] == [1, 2]
     assert client(project).get_run(run.run_id).info.status == "FINISHED"
+
+
+@pytest.fixture
+def broken_server(monkeypatch):
+    """Its URL, and the list of what it was asked; it answers that it is out of order."""
+    asked = []
+
+    class Broken(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append(self.path)
+            self.send_error(503)
+
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(503)
+
+        def log_message(self, *given):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Broken)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name in ("FACTOR", "JITTER"):
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_BACKOFF_{name}", "0")
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    limit_waits()
+    yield "http://{}:{}".format(*server.server_address), asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_server_that_goes_away_is_waited_for_once_and_costs_no_work(
+    project, broken_server, caplog
+):
+    url, asked = broken_server
+    folder = project / "data/tune"
+    folder.mkdir(parents=True)
+    with runs.stage_run(project, "tune", {}, [], folder) as run:
+        database, run.client = run.client, MlflowClient(url)
+        run.log_metrics({"loss": 1.0}, step=1)
+        assert len(asked) == 1 + int(RETRIES)
+        with run.nested("trial 0", {"source_weight": 2.3}) as trial:
+            trial.log_metrics({"validation_nll": 0.5})
+        run.log_metrics({"loss": 0.5}, step=2)
+        assert len(asked) == 1 + int(RETRIES) + 2
+        run.client = database
+        (folder / "out.txt").write_text("x")
+    assert caplog.text.count("cannot be written") == 1
+    assert not trial.run_id
+    points = client(project).get_metric_history(run.run_id, "loss")
+    assert [point.step for point in points] == [1, 2]
+    assert client(project).get_run(run.run_id).info.status == "FINISHED"
+
+
+def test_a_run_whose_stage_ended_while_the_server_was_away_is_finished_by_the_next(
+    stage, project, broken_server
+):
+    folder = project / "data/tune"
+    folder.mkdir(parents=True)
+    with runs.stage_run(project, "tune", {}, [], folder) as run:
+        (folder / "out.txt").write_text("x")
+        run.set_tag("pid", str(LARGEST_PID + 1))  # as of a process that has ended
+        run.client = MlflowClient(broken_server[0])
+    assert client(project).get_run(run.run_id).info.status == "RUNNING"
+    stage("calibrate")
+    found = client(project).get_run(run.run_id)
+    assert found.info.status == "FINISHED"
+    assert found.data.tags["output.data/tune/out.txt"] == content_hash(folder / "out.txt")
 
 
 def test_another_tracking_server_is_used_when_it_is_set(project, monkeypatch):
