@@ -1,29 +1,33 @@
-"""Vanilla, Co-Tuning by the learned R and by a shuffled one, and lwf, on tagged tweets.
+"""Vanilla, lwf, and Co-Tuning by the learned R and by others, on tagged tweets.
 
-A cell is a row of the table with so many sentences and a seed. A finished one is not trained again
-while pretrained model, tweets, params and code stay the same.
+R is learned from predictions at masked words; `observed R` from predictions at words that the model
+sees, and `shuffled R` has the learned rows for other types. A cell is a row of the table with so
+many sentences and a seed. A finished one is not trained again while pretrained model, tweets,
+params and code stay the same.
 """
 
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from pipeline import params
 from pipeline.claims.controls import control
 from pipeline.common.files import write_aside
-from pipeline.common.formats import write_csv
+from pipeline.common.formats import read_json, write_csv, write_json
 from pipeline.common.resume import resume_key
 from pipeline.language.artifacts import PreparedText
 from pipeline.language.entities import EntityCounts, count_entities, f1_difference, score_intervals
-from pipeline.language.extraction import entity_states, some_masked_words
+from pipeline.language.extraction import Observed, entity_states, some_masked_words
 from pipeline.language.inference import predict_words
 from pipeline.language.learning import (
     SPLITS,
+    LearnedWords,
     find_word_temperature,
     head_logits,
     learn_word_relationship,
@@ -40,12 +44,33 @@ from pipeline.report.markdown import points, table
 from pipeline.training.compute import Compute, resolve_compute
 from pipeline.training.fit import fit
 
+OBSERVED: tuple[Observed, ...] = get_args(Observed)
 SIZES = (100, 300, None)  # sentences for training and validation; None: all
-ROWS = {"vanilla": "vanilla", "co-tuning": "co-tuning", "shuffled R": "co-tuning", "lwf": "lwf"}
+ROWS = {
+    "vanilla": "vanilla",
+    "co-tuning": "co-tuning",
+    "observed R": "co-tuning",
+    "shuffled R": "co-tuning",
+    "lwf": "lwf",
+}
 RESAMPLES = 2000
 MODEL, TWEETS, CELLS = Path("data/model"), Path("data/tweets.txt"), Path(".work/compare")
 
 log = logging.getLogger(__name__)
+
+
+class Taught(NamedTuple):
+    """What a source head is taught by."""
+
+    learned: LearnedWords
+    temperature: float
+
+    def knowledge(self) -> dict[str, object]:
+        """What R knows of words that it was not learned from."""
+        reduced = self.learned.reduced
+        known = asdict(reduced.knowledge) if reduced.knowledge else {}
+        accuracy = reduced.classifier.validation_accuracy
+        return {"direction": reduced.direction, "g_accuracy": accuracy} | known
 
 
 class Comparison:
@@ -69,13 +94,12 @@ class Comparison:
         sentences = list(self.listing.sentences)
         return PreparedText(manifest, self.listing.tags, sentences, self.store, *marks)
 
-    def learn(self, prepared: PreparedText) -> tuple[Tensor, float]:
-        """R, and the temperature."""
+    def learn(self, prepared: PreparedText, observed: Observed) -> Taught:
         section = self.values.extract_logits
         given = prepared.mask, section.batch_size, self.compute
         backbone, head = self.source.backbone.to(self.compute.device), self.source.head
         states = {
-            split: entity_states(backbone, prepared.split(split), section.observed, *given)
+            split: entity_states(backbone, prepared.split(split), observed, *given)
             for split in SPLITS
         }
         words = prepared.split("validation")
@@ -85,19 +109,18 @@ class Comparison:
         learned = learn_word_relationship(
             head, states, len(prepared.types), found.temperature, self.values.fit_relationship
         )
-        return learned.relationship.float(), found.temperature
+        return Taught(learned, found.temperature)
 
-    def train(
-        self, row: str, prepared: PreparedText, relationship: Tensor, temperature: float, seed: int
-    ) -> EntityCounts:
+    def train(self, row: str, prepared: PreparedText, taught: Taught, seed: int) -> EntityCounts:
         """Entities of the test sentences, as the trained model finds them."""
+        relationship = taught.learned.relationship.float()
         if row == "shuffled R":
             marginal = relationship.mean(dim=0)  # not looked at
             relationship = control(relationship, marginal, "shuffled", seed)
         model = self.source.new_model(len(prepared.tags), seed).to(self.compute.device)
         weight = self.values.tune.source_weight
         rows = relationship.to(self.compute.device)
-        objective = compose_text_method(ROWS[row], model, rows, weight, temperature)
+        objective = compose_text_method(ROWS[row], model, rows, weight, taught.temperature)
         data = TokenData.of(prepared)
         result = fit(model, objective, data, self.values.fine_tune, self.compute, seed)
         model.load_state_dict(result.state)
@@ -115,9 +138,13 @@ def run_cells(comparison: Comparison, key: str) -> dict[tuple[int | None, str], 
             missing = [row for row, path in paths.items() if not path.exists()]
             if missing:
                 prepared = comparison.draw(size, seed)
-                taught = comparison.learn(prepared)
+                taught = {observed: comparison.learn(prepared, observed) for observed in OBSERVED}
+                for observed, one in taught.items():
+                    path = CELLS / key / f"{size or 'all'}-{seed}-{observed}.json"
+                    write_json(path, one.knowledge())
             for row in missing:
-                counts = comparison.train(row, prepared, *taught, seed)
+                observed = "kept" if row == "observed R" else "masked"
+                counts = comparison.train(row, prepared, taught[observed], seed)
                 with write_aside(paths[row]) as aside:
                     np.save(aside, counts.counts)
                 log.warning(
@@ -138,6 +165,15 @@ def tabulate(found: dict[tuple[int | None, str], list[EntityCounts]]) -> pd.Data
         rows.append((size or "all", row, f1, low, high, gain.difference, gain.low, gain.high))
     names = ["sentences", "row", "f1", "f1_low", "f1_high", "gain", "gain_low", "gain_high"]
     return pd.DataFrame(rows, columns=names)
+
+
+def knowledge(cells: Path) -> pd.DataFrame:
+    """A row a size, seed and way of looking at words: what the relationship knows."""
+    rows = []
+    for path in sorted(cells.glob("*.json")):
+        size, seed, observed = path.stem.split("-")
+        rows.append({"sentences": size, "seed": seed, "observed": observed} | read_json(path))
+    return pd.DataFrame(rows)
 
 
 def as_markdown(found: pd.DataFrame, seeds: Sequence[int]) -> str:
@@ -161,6 +197,7 @@ def main() -> None:
     key = resume_key(values.model_dump(mode="json"), inputs, TRAINING_CODE)
     found = tabulate(run_cells(Comparison(values), key))
     write_csv(Path("data/compare/cells.csv"), found)
+    write_csv(Path("data/compare/knowledge.csv"), knowledge(CELLS / key))
     with write_aside(Path("data/compare/table.md")) as aside:
         aside.write_text(as_markdown(found, values.fine_tune.seeds), encoding="utf-8")
 
