@@ -17,6 +17,7 @@ from pipeline.common.files import write_text
 from pipeline.common.formats import write_csv
 from pipeline.common.project import project_root
 from pipeline.params import Params
+from pipeline.params.methods import BASELINE
 from pipeline.report.figures import save_figure
 from pipeline.tracking.groups import group_run
 from pipeline.tracking.runs import stage_run
@@ -35,7 +36,7 @@ def run(params: Params) -> None:
         cells = store.load_table(CELLS, "fine-tune-cells", "cells.csv")
         steps = store.load_table(STEP_TIMES, "time-steps", "step_times.csv")
         swept = cells["swept"].notna()
-        if swept.any():
+        if swept.any() and (cells["taught_by"] == BASELINE).any():
             gains = sweep_gains(cells)
             write_csv(folder / "gain.csv", gains)
             save_figure(gain_by_setting(gains), folder / "gain.png")
