@@ -30,12 +30,15 @@ def limit_waits() -> None:
 class Attempts:
     """Calls whose failure is said once for all runs of a stage.
 
-    While the server is away, only the first of them waits for it.
+    While the server is away, only the first of them waits for it. After an interrupt in the middle
+    of a call none is made any more: a transaction that was cut off locks the database for as long
+    as this process lives. The next stage ends the run.
     """
 
     def __init__(self) -> None:
         self._told = False
         self._is_away = False
+        self._was_cut = False
 
     def wait_again(self) -> None:
         """Let the next call wait for a server that was away."""
@@ -43,6 +46,8 @@ class Attempts:
 
     def make(self, run_id: str, call: Any, *arguments: Any, **options: Any) -> bool:
         """Whether the call succeeded; `run_id` is the run that it is about."""
+        if self._was_cut:
+            return False
         try:
             if self._is_away:
                 with _at_once():
@@ -55,6 +60,9 @@ class Attempts:
                 log.warning("MLflow run %s cannot be written: %s", run_id, reason)
             self._told = self._is_away = True
             return False
+        except (KeyboardInterrupt, SystemExit):
+            self._was_cut = True
+            raise
         self._is_away = False
         return True
 

@@ -136,6 +136,28 @@ def test_a_database_that_gets_locked_midway_does_not_cost_the_work(project, monk
     assert client(project).get_run(run.run_id).info.status == "FINISHED"
 
 
+def test_an_interrupt_in_the_middle_of_a_write_waits_for_nothing(project, monkeypatch, caplog):
+    monkeypatch.setattr(store, "LOCK_PATIENCE", 1)
+    holders, ids = [], []
+
+    def write(*arguments, **options):
+        holders.append(lock(project))
+        raise KeyboardInterrupt
+
+    def interrupted():
+        with runs.stage_run(project, "tune", {}, [], project / "data/tune") as run:
+            ids.append(run.run_id)
+            monkeypatch.setattr(MlflowClient, "log_batch", write)
+            run.log_metrics({"loss": 1.0}, step=1)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    holders.pop().close()
+    assert not holders
+    assert caplog.text == ""
+    assert client(project).get_run(ids[0]).info.status == "RUNNING"
+
+
 @pytest.fixture
 def broken_server(monkeypatch):
     """Its URL, and the list of what it was asked; it answers that it is out of order."""
