@@ -1,5 +1,6 @@
 """Logistic regression on frozen features: what a source model's features know of the classes."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -140,7 +141,10 @@ def _path(
     # The solution lies in the span of the samples, which has at most as many dimensions as they.
     left, singular, right = np.linalg.svd(x, full_matrices=False)
     for strength in strengths:
-        regression = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(left * singular, y)
+        with warnings.catch_warnings():
+            # One or two samples a class are no sign that labels are numbers to be predicted.
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+            regression = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(left * singular, y)
         weight = torch.from_numpy(one_row_a_class(regression.coef_) @ right / scaler.scale_)
         intercept = torch.from_numpy(one_row_a_class(regression.intercept_[:, None])[:, 0])
         bias = intercept - weight @ torch.from_numpy(scaler.mean_)

@@ -145,3 +145,9 @@ def test_folds_that_keep_no_sample_of_a_class_or_hold_out_none_are_refused() -> 
         held_out_probe_logits(features, labels, 3, without)
     with pytest.raises(ValueError, match="there is no fold"):
         held_out_probe_logits(features, labels, 3, [])
+
+
+def test_one_sample_a_class_is_fitted_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    features = torch.eye(30)
+    cross_validated_linear_probe(features, torch.arange(30), 30)
+    assert not recwarn.list
