@@ -3,6 +3,7 @@ import os
 import shutil
 import signal
 
+import huggingface_hub
 import numpy as np
 import pandas as pd
 import pytest
@@ -68,9 +69,13 @@ def stage(project):
 @pytest.fixture
 def no_network(monkeypatch):
     """Downloads fail at once, on a port where nothing listens."""
+    # The hub's client lives as long as the process, with the proxy of its first request.
+    huggingface_hub.close_session()
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
+    yield
+    huggingface_hub.close_session()
 
 
 @pytest.fixture
