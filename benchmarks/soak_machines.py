@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy
+from serving_cot import free_port
 from soak_project import (
     SEARCH,
     copy_before_search,
-    free_port,
     kill,
     running,
     say,

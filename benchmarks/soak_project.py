@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -68,13 +67,6 @@ def kill(started: "subprocess.Popen[str]") -> None:
     if started.poll() is None:
         os.killpg(started.pid, signal.SIGKILL)
     started.communicate()
-
-
-def free_port() -> int:
-    """Of this machine."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def throw_away(project: Path, first: int) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mlflow.entities import Run
+from serving_cot import free_port
 from soak_project import (
     STAGES,
     compare,
-    free_port,
     kill,
     repro,
     running,

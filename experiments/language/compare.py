@@ -10,11 +10,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from pipeline import params
 from pipeline.claims.controls import control
@@ -59,20 +60,6 @@ MODEL, TWEETS, CELLS = Path("data/model"), Path("data/tweets.txt"), Path(".work/
 log = logging.getLogger(__name__)
 
 
-class Taught(NamedTuple):
-    """What a source head is taught by."""
-
-    learned: LearnedWords
-    temperature: float
-
-    def knowledge(self) -> dict[str, object]:
-        """What R knows of words that it was not learned from."""
-        reduced = self.learned.reduced
-        known = asdict(reduced.knowledge) if reduced.knowledge else {}
-        accuracy = reduced.classifier.validation_accuracy
-        return {"direction": reduced.direction, "g_accuracy": accuracy} | known
-
-
 class Comparison:
     """All that the cells share."""
 
@@ -94,33 +81,36 @@ class Comparison:
         sentences = list(self.listing.sentences)
         return PreparedText(manifest, self.listing.tags, sentences, self.store, *marks)
 
-    def learn(self, prepared: PreparedText, observed: Observed) -> Taught:
+    def temperature(self, prepared: PreparedText) -> float:
         section = self.values.extract_logits
         given = prepared.mask, section.batch_size, self.compute
+        backbone, head = self.source.backbone.to(self.compute.device), self.source.head
+        words = prepared.split("validation")
+        masked = some_masked_words(backbone, words, section.calibration_words, *given)
+        logits = head_logits(head, masked.states)
+        return find_word_temperature(self.values.calibrate, logits, masked.sub_words).temperature
+
+    def learn(self, prepared: PreparedText, observed: Observed, temperature: float) -> LearnedWords:
+        given = prepared.mask, self.values.extract_logits.batch_size, self.compute
         backbone, head = self.source.backbone.to(self.compute.device), self.source.head
         states = {
             split: entity_states(backbone, prepared.split(split), observed, *given)
             for split in SPLITS
         }
-        words = prepared.split("validation")
-        masked = some_masked_words(backbone, words, section.calibration_words, *given)
-        logits = head_logits(head, masked.states)
-        found = find_word_temperature(self.values.calibrate, logits, masked.sub_words)
-        learned = learn_word_relationship(
-            head, states, len(prepared.types), found.temperature, self.values.fit_relationship
-        )
-        return Taught(learned, found.temperature)
+        way = self.values.fit_relationship
+        return learn_word_relationship(head, states, len(prepared.types), temperature, way)
 
-    def train(self, row: str, prepared: PreparedText, taught: Taught, seed: int) -> EntityCounts:
+    def train(
+        self, row: str, prepared: PreparedText, relationship: Tensor, temperature: float, seed: int
+    ) -> EntityCounts:
         """Entities of the test sentences, as the trained model finds them."""
-        relationship = taught.learned.relationship.float()
         if row == "shuffled R":
             marginal = relationship.mean(dim=0)  # not looked at
             relationship = control(relationship, marginal, "shuffled", seed)
         model = self.source.new_model(len(prepared.tags), seed).to(self.compute.device)
         weight = self.values.tune.source_weight
         rows = relationship.to(self.compute.device)
-        objective = compose_text_method(ROWS[row], model, rows, weight, taught.temperature)
+        objective = compose_text_method(ROWS[row], model, rows, weight, temperature)
         data = TokenData.of(prepared)
         result = fit(model, objective, data, self.values.fine_tune, self.compute, seed)
         model.load_state_dict(result.state)
@@ -134,17 +124,18 @@ def run_cells(comparison: Comparison, key: str) -> dict[tuple[int | None, str], 
     found: dict[tuple[int | None, str], list[EntityCounts]] = {}
     for size in SIZES:
         for seed in comparison.values.fine_tune.seeds:
-            paths = {row: CELLS / key / f"{size or 'all'}-{seed}-{row}.npy" for row in ROWS}
+            beginning = f"{size or 'all'}-{seed}"
+            paths = {row: CELLS / key / f"{beginning}-{row}.npy" for row in ROWS}
             missing = [row for row, path in paths.items() if not path.exists()]
             if missing:
                 prepared = comparison.draw(size, seed)
-                taught = {observed: comparison.learn(prepared, observed) for observed in OBSERVED}
-                for observed, one in taught.items():
-                    path = CELLS / key / f"{size or 'all'}-{seed}-{observed}.json"
-                    write_json(path, one.knowledge())
+                temperature = comparison.temperature(prepared)
+                learned = {way: comparison.learn(prepared, way, temperature) for way in OBSERVED}
+                for way, one in learned.items():
+                    write_json(CELLS / key / f"{beginning}-{way}.json", known(one))
             for row in missing:
-                observed = "kept" if row == "observed R" else "masked"
-                counts = comparison.train(row, prepared, taught[observed], seed)
+                relationship = learned["kept" if row == "observed R" else "masked"].relationship
+                counts = comparison.train(row, prepared, relationship.float(), temperature, seed)
                 with write_aside(paths[row]) as aside:
                     np.save(aside, counts.counts)
                 log.warning(
@@ -165,6 +156,14 @@ def tabulate(found: dict[tuple[int | None, str], list[EntityCounts]]) -> pd.Data
         rows.append((size or "all", row, f1, low, high, gain.difference, gain.low, gain.high))
     names = ["sentences", "row", "f1", "f1_low", "f1_high", "gain", "gain_low", "gain_high"]
     return pd.DataFrame(rows, columns=names)
+
+
+def known(learned: LearnedWords) -> dict[str, object]:
+    """How R was learned, and what it knows of words that it was not learned from."""
+    reduced = learned.reduced
+    accuracy = reduced.classifier.validation_accuracy
+    found = {"direction": reduced.direction, "g_accuracy": accuracy}
+    return found | (asdict(reduced.knowledge) if reduced.knowledge else {})
 
 
 def knowledge(cells: Path) -> pd.DataFrame:

@@ -73,7 +73,7 @@ def some_masked_words(
 ) -> MaskedWords:
     """Of at most so many words, evenly spread over the parts, each masked alone."""
     every = tokens.word_places
-    words = every[torch.linspace(0, len(every) - 1, min(most, len(every))).round().long()]
+    words = every[spread(len(every), most)]
     states = states_at_masked(backbone, tokens, words, mask, batch_size, compute, on_batch)
     return MaskedWords(states, tokens.store.sub_words[_first_sub_words(tokens, words)].long())
 
@@ -122,6 +122,11 @@ def _kept(
             yield inputs.to(compute.device), labels[chosen]
 
 
+def spread(size: int, most: int) -> Tensor:
+    """So many places from 0 to before `size` at most, evenly spread."""
+    return torch.linspace(0, size - 1, min(most, size)).round().long()
+
+
 def evenly_spread(groups: Tensor, most: int) -> Tensor:
     """Places of about so many samples at most, of each group its share, evenly spread, and
     FEWEST_WORDS at least where it has them; in rising order.
@@ -135,7 +140,7 @@ def evenly_spread(groups: Tensor, most: int) -> Tensor:
     for name in groups.unique():
         own = torch.nonzero(groups == name)[:, 0]
         count = max(round(most * len(own) / len(groups)), min(FEWEST_WORDS, len(own)))
-        chosen.append(own[torch.linspace(0, len(own) - 1, count).round().long()])
+        chosen.append(own[spread(len(own), count)])
     return torch.cat(chosen).sort().values
 
 

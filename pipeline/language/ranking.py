@@ -19,7 +19,7 @@ from pipeline.cotuning.linear_probe import FOLDS, Folds
 from pipeline.cotuning.transferability import h_score, log_maximum_evidence
 from pipeline.language.artifacts import PreparedText
 from pipeline.language.batches import TokenSet
-from pipeline.language.extraction import evenly_spread, states_at_kept
+from pipeline.language.extraction import evenly_spread, spread, states_at_kept
 from pipeline.language.folds import keep_needed, rarest_groups
 from pipeline.language.learning import CHUNK, SPLITS, probabilities_by_chunk, sums_by_type
 from pipeline.language.listing import Sentence
@@ -93,8 +93,7 @@ def sample_words(prepared: PreparedText) -> WordSample:
     )
     entities, outside = every[every[:, 2] > 0], every[every[:, 2] == 0]
     entities = entities[evenly_spread(entities[:, 2], MOST_WORDS)]
-    count = min(len(entities), len(outside))
-    outside = outside[torch.linspace(0, len(outside) - 1, count).round().long()]
+    outside = outside[spread(len(outside), len(entities))]
     chosen = torch.cat([entities, outside])
     numbers, owners = chosen[:, 0].unique(return_inverse=True)
     order = (owners * len(every) + chosen[:, 1]).argsort()

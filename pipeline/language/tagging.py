@@ -90,18 +90,23 @@ def ready_tagger(store: TextStore, params: LanguageParams, method: str) -> Tagge
     Raises:
         UserError: as load_tagger.
     """
-    model = load_tagger(store, params, method, len(store.load_classes()))
-    return tagger_of(model, store, params)
-
-
-def tagger_of(model: TokenModel, store: TextStore, params: LanguageParams) -> Tagger:
-    """The same of what load_tagger gave."""
     classes: TextClasses = store.load_json(TextClasses, "prepare-data", "classes.json")
+    model = load_tagger(store, params, method, len(classes.classes))
+    return tagger_of(model, classes.classes, classes.pad, params)
+
+
+def tagger_of(model: TokenModel, tags: Sequence[str], pad: int, params: LanguageParams) -> Tagger:
+    """The same of what load_tagger gave.
+
+    Args:
+        tags: in label order.
+        pad: the sub-word that fills up.
+    """
     compute = resolve_compute(params.compute.device, params.compute.precision)
     tokenizer = load_tokenizer(params.source_model.name)
     return Tagger(
         network=model.deploy().to(compute.device),
-        reading=Reading(tokenizer, params.source_model.longest, classes.classes, classes.pad),
+        reading=Reading(tokenizer, params.source_model.longest, tags, pad),
         batch_size=params.evaluate.batch_size,
         compute=compute,
     )

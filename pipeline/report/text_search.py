@@ -49,17 +49,20 @@ def recommendation(best: Best, count: int, methods: Sequence[str], judged: Judge
     other = NAMES[best.recommendation.runner_up]
     recommended = f"**Recommended: {NAMES[method]}** ({place})"
     turns = f"Each of the {count:,} {judged.names} for training and validation was held out in turn"
-    interval = f"{judged.unit} (95% interval {{:+.3f}} to {{:+.3f}})"
-    if lead.mean <= 0:
+    is_behind = lead.mean <= 0
+    size, low, high = (-lead.mean, -lead.high, -lead.low) if is_behind else lead.with_interval
+    most = (
+        f"by likelihood, which says most, by {size:.3f} {judged.unit} (95% interval {low:+.3f} to "
+        f"{high:+.3f})"
+    )
+    if is_behind:
         return (
             f"{recommended}, which takes seconds: {other} is not clearly better. {turns}, and of "
-            f"those {other} predicted the classes better: by likelihood, which says most, by "
-            f"{-lead.mean:.3f} {interval.format(-lead.high, -lead.low)}, within a standard error."
+            f"those {other} predicted the classes better: {most}, within a standard error."
         )
     return (
         f"{recommended}, {_sureness(lead.mean, lead.standard_error)}. {turns}, and of those it "
-        f"predicted the classes better than {other}, the next best: by likelihood, which says "
-        f"most, by {lead.mean:.3f} {interval.format(lead.low, lead.high)}."
+        f"predicted the classes better than {other}, the next best: {most}."
     )
 
 

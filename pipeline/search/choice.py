@@ -51,26 +51,31 @@ class Recommendation:
     lead: Difference
 
 
+def is_clearly_worse(evidence: Evidence, best: Evidence) -> bool:
+    """By more than one standard error of the paired difference in loss.
+
+    Source: the one-standard-error rule, Breiman et al., Classification and Regression Trees, 1984,
+    section 3.4.3, here with paired differences.
+    """
+    to_best = difference(best.losses, evidence.losses)
+    return to_best.mean > to_best.standard_error
+
+
 def choose(
     candidates: Sequence[Candidate], source_weight: float, temperature_factor: float
 ) -> Candidate:
     """The one nearest to the default among those that are not clearly worse than the best.
 
-    Clearly worse is by more than one standard error of the paired difference in loss. So the
-    default is left only for what is better beyond that.
+    So the default is left only for what is clearly better.
 
     Args:
         candidates: at least one, all of Co-Tuning, judged on the same images.
         source_weight, temperature_factor: the default; distances are those of the logarithms.
-
-    Source: the one-standard-error rule, Breiman et al., Classification and Regression Trees, 1984,
-    section 3.4.3, here with paired differences.
     """
     best = min(candidates, key=lambda candidate: candidate.loss)
 
     def is_close(candidate: Candidate) -> bool:
-        to_best = difference(best.evidence.losses, candidate.evidence.losses)
-        return to_best.mean <= to_best.standard_error
+        return not is_clearly_worse(candidate.evidence, best.evidence)
 
     def distance(candidate: Candidate) -> float:
         return math.hypot(
@@ -91,8 +96,7 @@ def gain(vanilla: Evidence, method: Evidence) -> Gain:
 def recommend(methods: Mapping[str, Evidence], cheapest: str) -> Recommendation:
     """The method that predicts held-out images best, each at its own temperature.
 
-    The cheapest is left only for one that is better by more than a standard error of the paired
-    difference: by the rule by which `choose` leaves the default.
+    The cheapest is left only where it is clearly worse, as `choose` leaves the default.
 
     Args:
         methods: two or more, by name, judged on the same images.
@@ -100,9 +104,7 @@ def recommend(methods: Mapping[str, Evidence], cheapest: str) -> Recommendation:
     """
     best, *others = sorted(methods, key=lambda name: methods[name].losses.mean())
     taken, runner_up = best, others[0]
-    if cheapest in others:
-        behind = difference(methods[best].losses, methods[cheapest].losses)
-        if behind.mean <= behind.standard_error:
-            taken, runner_up = cheapest, best
+    if cheapest in others and not is_clearly_worse(methods[cheapest], methods[best]):
+        taken, runner_up = cheapest, best
     lead = difference(methods[taken].losses, methods[runner_up].losses)
     return Recommendation(taken, runner_up, lead)

@@ -56,7 +56,7 @@ def export_text(
             classifier = Path(work) / "classifier"
             _write_classifier(model, params, prepared, rows, classifier)
             lines = [" ".join(prepared.sentences[row].tokens) for row in rows]
-            ready = tagger_of(model, store, everywhere)
+            ready = tagger_of(model, prepared.tags, prepared.pad, everywhere)
             found = _write_pyfunc(ready, about, classifier, lines, folder)
     about.save(folder)
     loading = LOADING if form == HUGGING_FACE else mlflow.LOADING

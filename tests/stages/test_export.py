@@ -16,7 +16,7 @@ import timm
 import torch
 from layouts import draw
 from mlflow import MlflowClient
-from served import ask, serving
+from served import ask, registered_from, serving
 
 from pipeline import params
 from pipeline.artifacts import Store
@@ -165,16 +165,8 @@ def test_a_registered_model_knows_what_is_behind_it(here: Path) -> None:
     register.run(VALUES, "land and sea", None, "champion")
     client = MlflowClient(f"sqlite:///{here / 'mlflow.db'}")
     version = client.get_model_version_by_alias("land and sea", "champion")
-    behind = json.loads((here / "data/fine-tune/vanilla/seed-0/run.json").read_text())["run_id"]
-    trained_by = client.get_run(behind).data.tags
     images = "input.data/prepare-data/images.npy"
-    weights = "data/fine-tune/vanilla/seed-0/model.safetensors"
-    assert version.tags[images] == trained_by[images]
-    assert version.tags[f"input.{weights}"] == trained_by[f"output.{weights}"]
-    assert (version.tags["method"], version.tags["run.fine-tune"]) == ("vanilla", behind)
-    metrics = json.loads((here / "data/evaluate/vanilla/seed-0/metrics.json").read_text())
-    run = client.get_run(version.run_id)
-    assert run.info.status == "FINISHED"
+    run, metrics = registered_from(here, client, version, images)
     assert run.data.metrics["accuracy"] == metrics["accuracy"]
     image = (here / "photos/sea/2.jpg").read_bytes()
     answer = served_without_the_project("models:/land and sea@champion", here / "mlflow.db", image)
