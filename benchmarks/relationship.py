@@ -1,6 +1,6 @@
 """Learning g of the reverse relationship, against the authors' way with scikit-learn.
 
-    python benchmarks/relationship.py [--threads 1] [--shapes 160x1000x10 800x1000x10 ...]
+    python benchmarks/relationship.py [--threads 1] [--shapes 160x1000x10 ...] [--patience 2]
     python benchmarks/relationship.py --problems 100
 
 The authors' way is 17 fits by lbfgs of at most 100 iterations. Each side runs in a process of its
@@ -9,13 +9,17 @@ random ones are compared with 17 fits that are fully converged.
 """
 
 import argparse
+import math
 import resource
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context
 from typing import NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -47,7 +51,7 @@ class Found(NamedTuple):
     wall: float
     cpu: float
     megabytes: int
-    passes: int
+    effort: int  # passes, or strengths fitted in the authors' way
 
 
 def made_up(
@@ -67,44 +71,59 @@ def made_up(
     return Splits(probabilities[:count], labels[:count], probabilities[count:], labels[count:])
 
 
-def ours(splits: Splits, target: int) -> tuple[float, float, Tensor]:
-    g = fit_reverse_classifier(*splits, target)
-    return g.inverse_regularization, g.validation_accuracy, g.weight
+class Chosen(NamedTuple):
+    c: float
+    accuracy: float
+    weight: Tensor
+    effort: int
+
+
+def ours(splits: Splits, target: int) -> Chosen:
+    with counted_passes() as passes:
+        g = fit_reverse_classifier(*splits, target)
+    return Chosen(g.inverse_regularization, g.validation_accuracy, g.weight, len(passes))
 
 
 def authors(
-    splits: Splits, target: int, tolerance: float = 1e-4, iterations: int = 100
-) -> tuple[float, float, Tensor]:
+    splits: Splits,
+    target: int,
+    tolerance: float = 1e-4,
+    iterations: int = 100,
+    seconds: float = math.inf,
+) -> Chosen:
+    """Args: seconds: of CPU time, after which no further strength is begun."""
     x, y, validation_x, validation_y = (part.numpy() for part in splits)
-    accuracy, c, weight = -1.0, 0.0, np.empty(0)
+    accuracy, c, weight, count = -1.0, 0.0, np.empty(0), 0
+    begin = time.process_time()
     for value in INVERSE_REGULARIZATIONS:
+        if time.process_time() - begin > seconds:
+            break
+        count += 1
         model = LogisticRegression(
             C=value, fit_intercept=False, tol=tolerance, max_iter=iterations
         ).fit(x, y)
         if (found := float(model.score(validation_x, validation_y))) > accuracy:
             accuracy, c, weight = found, value, model.coef_
-    return c, accuracy, torch.from_numpy(weight)
+    return Chosen(c, accuracy, torch.from_numpy(weight), count)
 
 
-def measured(name: str, shape: tuple[int, int, int], threads: int) -> Found:
+def measured(
+    way: Callable[[Splits, int], Chosen], shape: tuple[int, int, int], threads: int
+) -> Found:
     torch.set_num_threads(threads)
     warnings.filterwarnings("ignore")
-    way: Callable[[Splits, int], tuple[float, float, Tensor]] = {"ours": ours, "authors": authors}[
-        name
-    ]
-    passes = counted_passes()
     with threadpool_limits(threads):
         way(made_up(60, 20, 4, 0), 4)
         splits = made_up(*shape, seed=0)
-        passes.clear()
         wall, cpu = time.perf_counter(), time.process_time()
-        c, accuracy, weight = way(splits, shape[2])
+        c, accuracy, weight, count = way(splits, shape[2])
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return Found(c, accuracy, weight, wall, cpu, peak, len(passes))
+    return Found(c, accuracy, weight, wall, cpu, peak, count)
 
 
-def counted_passes() -> list[None]:
+@contextmanager
+def counted_passes() -> Iterator[list[None]]:
     """Grows by one with every gradient."""
     passes: list[None] = []
     gradient = Regression.loss_gradient
@@ -113,42 +132,39 @@ def counted_passes() -> list[None]:
         passes.append(None)
         return gradient(regression, probabilities)
 
-    setattr(Regression, "loss_gradient", counting)  # noqa: B010
-    return passes
+    with patch.object(Regression, "loss_gradient", counting):
+        yield passes
 
 
-def table(shapes: list[str], threads: int, alone: bool) -> None:
+def table(shapes: list[str], threads: int, patience: float) -> None:
     """A row a shape.
 
     Args:
-        alone: without the authors' way, which takes an hour where categories are many.
+        patience: the authors' way begins no further strength after so many times our CPU time.
     """
     print(f"{threads} thread(s)")
-    print(
-        "| sizes | ours: s (CPU) | passes | C, accuracy | MB | authors: s (CPU)",
-        end="",
-    )
-    print(" | C, accuracy | MB | ratio of wall times (CPU) |\n|" + " --- |" * 9, flush=True)
+    print("| sizes | ours: s (CPU) | passes | C, accuracy | MB | authors: s (CPU)", end="")
+    print(" | strengths | C, accuracy | MB | ratio of wall times (CPU) |\n|" + " --- |" * 10)
     for shape in shapes:
         samples, categories, classes = map(int, shape.split("x"))
         sizes = samples, categories, classes
-        a = in_process("ours", sizes, threads)
-        row = (
-            f"| {shape} | {a.wall:.2f} ({a.cpu:.2f}) | {a.passes} | {a.c:g}, {a.accuracy:.4f} | "
-            f"{a.megabytes} |"
-        )
-        print(row if alone else row + beside(a, in_process("authors", sizes, threads)), flush=True)
+        a = in_process(ours, sizes, threads)
+        b = in_process(partial(authors, seconds=patience * a.cpu), sizes, threads)
+        ratio = f"{a.wall / b.wall:.2f} ({a.cpu / b.cpu:.2f})"
+        print(f"| {shape} | {cells(a)} | {cells(b)} | {ratio} |", flush=True)
 
 
-def in_process(name: str, sizes: tuple[int, int, int], threads: int) -> Found:
+def in_process(
+    way: Callable[[Splits, int], Chosen], sizes: tuple[int, int, int], threads: int
+) -> Found:
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(measured, name, sizes, threads).result()
+        return pool.submit(measured, way, sizes, threads).result()
 
 
-def beside(a: Found, b: Found) -> str:
+def cells(found: Found) -> str:
     return (
-        f" {b.wall:.2f} ({b.cpu:.2f}) | {b.c:g}, {b.accuracy:.4f} | {b.megabytes} | "
-        f"{a.wall / b.wall:.2f} ({a.cpu / b.cpu:.2f}) |"
+        f"{found.wall:.2f} ({found.cpu:.2f}) | {found.effort} | {found.c:g}, "
+        f"{found.accuracy:.4f} | {found.megabytes}"
     )
 
 
@@ -164,8 +180,8 @@ def problems(count: int) -> None:
         samples, source = int(draw.integers(10 * target, 800)), int(draw.choice([20, 50, 100]))
         spread, noise = float(draw.uniform(1.5, 6)), float(draw.uniform(0.5, 3))
         splits = made_up(max(samples, 60), source, target, seed, spread, noise)
-        c, accuracy, weight = ours(splits, target)
-        expected, best, reference = authors(splits, target, 1e-8, 20_000)
+        c, accuracy, weight, _ = ours(splits, target)
+        expected, best, reference, _ = authors(splits, target, 1e-8, 20_000)
         same, equal = same + (c == expected), equal + (accuracy == best)
         if c == expected:
             rows, others = weight.T.log_softmax(1), reference.T.log_softmax(1)
@@ -184,9 +200,10 @@ if __name__ == "__main__":
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--shapes", nargs="+", default=SHAPES)
     parser.add_argument("--problems", type=int, default=0)
-    parser.add_argument("--alone", action="store_true", help="without the authors' way")
+    patience = "times our CPU time, after which the authors' way begins no further strength"
+    parser.add_argument("--patience", type=float, default=math.inf, help=patience)
     options = parser.parse_args()
     if options.problems:
         problems(options.problems)
     else:
-        table(options.shapes, options.threads, options.alone)
+        table(options.shapes, options.threads, options.patience)

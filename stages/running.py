@@ -1,10 +1,12 @@
 """Run what a command asks for: a stage, in one process or several; errors as one line."""
 
+import gc
 import importlib.util
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,8 @@ def run_stage(
                 f"{module.replace('_', '-')} is not made for a project of text, as this one is"
             )
         try:
-            loaded = importlib.import_module(page)
+            with uncollected():
+                loaded = importlib.import_module(page)
         except ModuleNotFoundError as error:
             if page == f"stages.{module}":  # what images need is told where `cot` begins
                 raise
@@ -51,6 +54,19 @@ def run_stage(
         loaded.run(values, **options)
 
     guard(call)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Imports leave a million objects, among which the garbage collector would search in vain, time
+    and again: during them, and whenever it runs afterwards.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def explained(error: Exception) -> str:
