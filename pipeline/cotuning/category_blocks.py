@@ -10,7 +10,7 @@ from torch import Tensor
 FEWEST_CLASSES = 20  # up to which a block is made of all samples
 FEW_CLASSES = 100  # up to which a block is kept as a whole
 SAMPLES = 64  # of most probability, that a block of more classes knows exactly
-NUMBERS = 16_000_000  # in all blocks together, at most
+NUMBERS = 64_000_000  # in the samples of all blocks together, at most
 CURVED = 3.0  # curvature of a category from which its block pays; that of the penalty is 1
 JITTER = 1e-5  # added to a correlation of 1, so that rounding leaves it positive
 ROWS = 1024
