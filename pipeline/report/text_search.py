@@ -10,6 +10,7 @@ from pipeline.artifacts import Best
 from pipeline.params.methods import BASELINE, CO_TUNING, LINEAR_PROBE
 from pipeline.params.sections import Tune
 from pipeline.report.markdown import points, table
+from pipeline.search.choice import CLEAR, CLOSE
 
 NAMES = {
     BASELINE: "vanilla fine-tuning",
@@ -58,7 +59,7 @@ def recommendation(best: Best, count: int, methods: Sequence[str], judged: Judge
     if is_behind:
         return (
             f"{recommended}, which takes seconds: {other} is not clearly better. {turns}, and of "
-            f"those {other} predicted the classes better: {most}, within a standard error."
+            f"those {other} predicted the classes better: {most}, less than two standard errors."
         )
     return (
         f"{recommended}, {_sureness(lead.mean, lead.standard_error)}. {turns}, and of those it "
@@ -129,8 +130,8 @@ def _candidate(trial: Any) -> list[str]:
 
 
 def _sureness(gain: float, error: float) -> str:
-    if gain > 2 * error:
+    if gain > CLEAR * error:
         return "on clear evidence: chance in what was held out would hardly do it"
-    if gain > error:
+    if gain > CLOSE * error:
         return "on weak evidence: chance in what was held out may have done it"
     return "on hardly any evidence: either method may be the better one, and not by much"

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from pipeline.search.difference import Difference, Evidence, difference
 
+CLOSE = 1.0  # standard errors, within which a candidate is as good as the best one
+CLEAR = 2.0  # standard errors, beyond which a lead is hardly chance
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -51,31 +54,28 @@ class Recommendation:
     lead: Difference
 
 
-def is_clearly_worse(evidence: Evidence, best: Evidence) -> bool:
-    """By more than one standard error of the paired difference in loss.
-
-    Source: the one-standard-error rule, Breiman et al., Classification and Regression Trees, 1984,
-    section 3.4.3, here with paired differences.
-    """
+def is_worse(evidence: Evidence, best: Evidence, standard_errors: float) -> bool:
+    """By more than so many standard errors of the paired difference in loss."""
     to_best = difference(best.losses, evidence.losses)
-    return to_best.mean > to_best.standard_error
+    return to_best.mean > standard_errors * to_best.standard_error
 
 
 def choose(
     candidates: Sequence[Candidate], source_weight: float, temperature_factor: float
 ) -> Candidate:
-    """The one nearest to the default among those that are not clearly worse than the best.
-
-    So the default is left only for what is clearly better.
+    """The one nearest to the default among those that are close to the best.
 
     Args:
         candidates: at least one, all of Co-Tuning, judged on the same images.
         source_weight, temperature_factor: the default; distances are those of the logarithms.
+
+    Source: the one-standard-error rule, Breiman et al., Classification and Regression Trees, 1984,
+    section 3.4.3, here with paired differences.
     """
     best = min(candidates, key=lambda candidate: candidate.loss)
 
     def is_close(candidate: Candidate) -> bool:
-        return not is_clearly_worse(candidate.evidence, best.evidence)
+        return not is_worse(candidate.evidence, best.evidence, CLOSE)
 
     def distance(candidate: Candidate) -> float:
         return math.hypot(
@@ -96,7 +96,8 @@ def gain(vanilla: Evidence, method: Evidence) -> Gain:
 def recommend(methods: Mapping[str, Evidence], cheapest: str) -> Recommendation:
     """The method that predicts held-out images best, each at its own temperature.
 
-    The cheapest is left only where it is clearly worse, as `choose` leaves the default.
+    The cheapest is left only where it is clearly worse: the others cost far more, and trained on
+    another machine, which rounds otherwise, they move by a good part of a standard error.
 
     Args:
         methods: two or more, by name, judged on the same images.
@@ -104,7 +105,7 @@ def recommend(methods: Mapping[str, Evidence], cheapest: str) -> Recommendation:
     """
     best, *others = sorted(methods, key=lambda name: methods[name].losses.mean())
     taken, runner_up = best, others[0]
-    if cheapest in others and not is_clearly_worse(methods[cheapest], methods[best]):
+    if cheapest in others and not is_worse(methods[cheapest], methods[best], CLEAR):
         taken, runner_up = cheapest, best
     lead = difference(methods[taken].losses, methods[runner_up].losses)
     return Recommendation(taken, runner_up, lead)

@@ -146,7 +146,7 @@ def test_where_the_cheapest_is_taken_though_behind_the_report_says_why() -> None
         "**Recommended: a linear probe** (`data/fine-tune/linear-probe`), which takes seconds: "
         "vanilla fine-tuning is not clearly better. "
     )
-    assert "by 0.040 nats an image (95% interval -0.060 to +0.140), within a standard" in text
+    assert "by 0.040 nats an image (95% interval -0.060 to +0.140), less than two standard" in text
 
 
 def test_what_each_method_gained_on_held_out_images_is_tabled() -> None:
