@@ -1,5 +1,6 @@
 """Run what a command asks for: a stage, in one process or several; errors as one line."""
 
+import atexit
 import gc
 import importlib.util
 import os
@@ -59,7 +60,7 @@ def run_stage(
 @contextmanager
 def uncollected() -> Iterator[None]:
     """Imports leave a million objects, among which the garbage collector would search in vain, time
-    and again: during them, and whenever it runs afterwards.
+    and again: during them, whenever it runs afterwards, and at the end of the process.
     """
     gc.disable()
     try:
@@ -67,6 +68,13 @@ def uncollected() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@atexit.register
+def collect_triton() -> None:
+    """Triton lists on standard error what of it was not collected."""
+    if "triton" in sys.modules:
+        gc.unfreeze()
 
 
 def explained(error: Exception) -> str:

@@ -65,6 +65,7 @@ def clean(project, *command):
     result = call(project, *command)
     assert result.returncode == 0, (command, result.stdout, result.stderr)
     assert "WARNING" not in result.stderr, (command, result.stderr)
+    assert "leaked" not in result.stderr, (command, result.stderr)
     return result.stdout
 
 
