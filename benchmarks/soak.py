@@ -14,7 +14,8 @@ fine-tune trains and comes back soon, in every third round only when all is over
 
 --kills: what the stages from a drawn one on have made is thrown away, `dvc repro` (in every fifth
 round two of them, one of which waits for the other) is killed with its whole group of processes at
-a drawn moment, and run again to the end.
+a drawn moment, and run again to the end. DVC's own .dvc/tmp/rwlock, which a kill can leave
+half-written, is deleted first, as its message asks for.
 
 Every artifact must then have the bytes that it had undisturbed, no run is left RUNNING, no file
 lies beside its artifact, and `dvc status` is clean.
@@ -37,6 +38,7 @@ from soak_project import (
     hashes,
     kill,
     make_project,
+    mend_lock,
     repro,
     say,
     start,
@@ -109,9 +111,10 @@ def kill_rounds(
         pair = number % PAIR_EVERY == PAIR_EVERY - 1
         throw_away(project, first)
         kill_after(project, moment, 2 if pair else 1, draw)
+        mended = ", half-written lock of DVC deleted" if mend_lock(project) else ""
         repro(project)
         what = f"kill {number + 1} of {count}: from {STAGES[first]}, after {moment:.1f} s"
-        say(what + (", two at once" if pair else ""), compare(project, expected))
+        say(what + (", two at once" if pair else "") + mended, compare(project, expected))
 
 
 def kill_after(project: Path, moment: float, count: int, draw: random.Random) -> None:

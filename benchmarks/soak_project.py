@@ -69,6 +69,21 @@ def kill(started: "subprocess.Popen[str]") -> None:
     started.communicate()
 
 
+def mend_lock(project: Path) -> bool:
+    """Delete DVC's list of what is in use, as its message asks for, where a kill left it
+    half-written; say whether that was so.
+    """
+    lock = project / ".dvc/tmp/rwlock"
+    try:
+        json.loads(lock.read_text())
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        lock.unlink()
+        return True
+    return False
+
+
 def throw_away(project: Path, first: int) -> None:
     """What the stages from a place on have made, and all by which DVC could bring it back."""
     for stage in STAGES[first:]:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from pipeline.checks.finding import Finding
 from pipeline.common.errors import UserError, without_password
+from pipeline.common.files import unfinished
 from pipeline.common.processes import is_alive
 from pipeline.common.project import definition, tracking_root
 from pipeline.datasets.listing import name_some
 from pipeline.subproject import CODE, stages_of
 
-# As write_aside names what is in the making.
-IN_THE_MAKING = re.compile(r"^\.[a-z0-9_]{8}(\.\w+)?$")
+RWLOCK = ".dvc/tmp/rwlock"
 BUSY = re.compile("acquire lock|being blocked by")
 GONE = ("deleted", "not in cache")
 DEAD = """select host.run_uuid, host.value, pid.value from tags host
@@ -51,6 +51,8 @@ def artifacts(status: "subprocess.Popen[str]", patience: float) -> Finding:
         if BUSY.search(err):
             return Finding("artifacts", "not known: a stage is running", "note")
         reason = " ".join(err.split()).removeprefix("ERROR: ") or "no reason given"
+        if "RWLock" in err:  # which DVC does not write aside
+            reason = f"a kill left {RWLOCK} half-written; delete it"
         return Finding("artifacts", f"`dvc status`: {reason}", "mend")
     changed = json.loads(out)
     missing = [stage for stage, why in changed.items() if _is_missing(why)]
@@ -148,15 +150,11 @@ def remote(root: Path) -> Finding:
 
 def leftovers(root: Path) -> Finding:
     """Files in the making that nothing will finish, and work that the next run goes on with."""
-    found = [
-        path
-        for path in (root / "data").rglob(".*")
-        if IN_THE_MAKING.match(path.name) and path.is_file()
-    ]
+    found = unfinished(root / "data")
     kept = [path.stat().st_size for path in (root / ".work").rglob("*") if path.is_file()]
     work = f"{sum(kept) / 1e6:.1f} MB in {root / '.work'} that stages go on with"
     if found:
         named = name_some([os.path.relpath(path, root) for path in found], limit=2)
-        text = f"unfinished files, to delete while no stage runs: {named}"
+        text = f"unfinished files, which may be deleted: {named}"
         return Finding("leftovers", f"{text}; {work}", "note")
     return Finding("leftovers", work if sum(kept) else "none")

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,13 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.common.errors import UserError
+from pipeline.common.processes import is_alive
+
+IN_THE_MAKING = re.compile(r"\.(\d+)-[a-z0-9_]{8}(\.\w+)?")
 
 
 @contextmanager
 def write_aside(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder; rename it to `path` if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
+    prefix = f".{os.getpid()}-"
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     aside = Path(name)
     try:
@@ -24,6 +29,16 @@ def write_aside(path: Path) -> Iterator[Path]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """What killed processes of this machine had in the making in a folder and below it."""
+    found = []
+    for path in sorted(folder.rglob(".*")):
+        named = IN_THE_MAKING.fullmatch(path.name)
+        if named and path.is_file() and not is_alive(int(named[1])):
+            found.append(path)
+    return found
 
 
 def write_text(path: Path, text: str) -> None:

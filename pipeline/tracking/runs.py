@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.common.damage import FILES, RUN, require_unchanged
 from pipeline.common.errors import one_line, without_password
-from pipeline.common.files import content_hash, write_aside
+from pipeline.common.files import content_hash, unfinished, write_aside
 from pipeline.common.processes import process_tags
 from pipeline.tracking.assets import log_datasets, log_model, log_model_input
 from pipeline.tracking.attempts import Attempts
@@ -191,7 +191,8 @@ def stage_run(
     run.log_params({**params, **of})
     run._try(log_datasets, client, run.run_id, root, read)
     run._try(log_model_input, client, experiment, run.run_id, read)
-    (outputs / RUN).unlink(missing_ok=True)
+    for path in (outputs / RUN, *unfinished(outputs)):
+        path.unlink(missing_ok=True)
     with run.ending():
         with system_metrics(client, run.run_id):
             yield run

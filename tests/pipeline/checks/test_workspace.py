@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 
 from pipeline.checks import Finding, checked
 from pipeline.checks.workspace import (
+    RWLOCK,
     artifacts,
     leftovers,
     remote,
@@ -25,6 +26,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.processes import process_tags
 from pipeline.common.project import definition
 
+LARGEST_PID = 2**22  # of Linux
 STAGES = (
     "stages:\n  a: {cmd: echo x > out, deps: [in], outs: [out]}\n  b: {cmd: cat out, deps: [out]}\n"
 )
@@ -49,6 +51,15 @@ def test_stages_are_missing_then_up_to_date_then_stale(repository: Path) -> None
     assert status_of(repository) == Finding("artifacts", "all are up to date")
     (repository / "in").write_text("2")
     assert status_of(repository).text == "stale: a; `dvc repro` makes them"
+
+
+def test_what_to_do_about_a_lock_of_dvc_that_is_half_written_is_said(repository: Path) -> None:
+    (repository / RWLOCK).touch()
+    found = status_of(repository)
+    assert found.state == "mend"
+    (repository / RWLOCK).unlink()
+    assert "missing: a" in status_of(repository).text
+    assert found.text.endswith("a kill left .dvc/tmp/rwlock half-written; delete it")
 
 
 def test_stages_that_dvc_cannot_read_are_to_be_mended(repository: Path) -> None:
@@ -154,11 +165,11 @@ def test_what_is_left_in_the_making_is_named(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == Finding("leftovers", "none")
     folder = tmp_path / "data/tune"
     folder.mkdir(parents=True)
-    for name in (".gitignore", ".a1b2c3d4.csv", "trials.csv"):
+    for name in (".gitignore", f".{LARGEST_PID}-a1b2c3d4.csv", "trials.csv"):
         (folder / name).write_text("x")
     found = leftovers(tmp_path)
     assert found.state == "note"
-    assert "data/tune/.a1b2c3d4.csv;" in found.text
+    assert f"data/tune/.{LARGEST_PID}-a1b2c3d4.csv;" in found.text
 
 
 def fail() -> Finding:

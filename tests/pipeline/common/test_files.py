@@ -1,9 +1,11 @@
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from pipeline.common.files import content_hash, write_aside
+from pipeline.common.files import content_hash, unfinished, write_aside
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -55,3 +57,17 @@ def test_two_writers_do_not_meet(tmp_path: Path) -> None:
 def test_the_hash_is_md5_of_the_bytes(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.bin").write_bytes(content)
     assert content_hash(tmp_path / "a.bin") == hashlib.md5(content).hexdigest()
+
+
+def test_what_a_killed_process_had_in_the_making_is_found(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").touch()
+    path = tmp_path / "folder" / "a.png"
+    killed = (
+        "import os, sys; from pathlib import Path; from pipeline.common.files import write_aside\n"
+        "with write_aside(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", killed, path], check=False)
+    with write_aside(path) as aside:
+        (left,) = unfinished(tmp_path)
+        assert left != aside
+        assert (left.parent, left.suffix) == (path.parent, ".png")

@@ -78,21 +78,6 @@ def test_a_nested_run_belongs_to_its_stage(project):
 
 
 @pytest.mark.processes
-def test_a_killed_run_is_ended_by_the_next_one_and_a_living_one_left_alone(stage, project):
-    killed, living = (Started(run_stage, project, name) for name in ("tune", "evaluate"))
-    let_go(killed, living)
-    killed_id, living_id = killed.says(), living.says()
-    killed.kill()
-    assert client(project).get_run(killed_id).info.status == "RUNNING"
-    stage("calibrate")
-    assert client(project).get_run(killed_id).info.status == "KILLED"
-    assert client(project).get_run(living_id).info.status == "RUNNING"
-    living.go_on()
-    assert living.end() == 0
-    assert client(project).get_run(living_id).info.status == "FINISHED"
-
-
-@pytest.mark.processes
 def test_processes_that_create_the_database_at_once_all_succeed(project):
     (project / "mlflow.db").unlink()
     processes = [Started(run_stage, project, f"stage-{number}") for number in range(4)]
