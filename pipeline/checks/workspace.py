@@ -13,8 +13,7 @@ from pathlib import Path
 
 from pipeline.checks.finding import Finding
 from pipeline.common.errors import UserError, without_password
-from pipeline.common.files import unfinished
-from pipeline.common.processes import is_alive
+from pipeline.common.processes import is_alive, unfinished
 from pipeline.common.project import definition, tracking_root
 from pipeline.datasets.listing import name_some
 from pipeline.subproject import CODE, stages_of

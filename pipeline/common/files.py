@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.common.errors import UserError
-from pipeline.common.processes import is_alive
 
 IN_THE_MAKING = re.compile(r"\.(\d+)-[a-z0-9_]{8}(\.\w+)?")
 
@@ -29,16 +28,6 @@ def write_aside(path: Path) -> Iterator[Path]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-
-
-def unfinished(folder: Path) -> list[Path]:
-    """What killed processes of this machine had in the making in a folder and below it."""
-    found = []
-    for path in sorted(folder.rglob(".*")):
-        named = IN_THE_MAKING.fullmatch(path.name)
-        if named and path.is_file() and not is_alive(int(named[1])):
-            found.append(path)
-    return found
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from pipeline.common.errors import UserError
+from pipeline.common.files import IN_THE_MAKING
 from pipeline.common.launch import show_messages
 
 
@@ -58,6 +59,16 @@ def is_alive(pid: int) -> bool:
         return False
     except psutil.AccessDenied:
         return True
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """What killed processes of this machine had in the making in a folder and below it."""
+    found = []
+    for path in sorted(folder.rglob(".*")):
+        named = IN_THE_MAKING.fullmatch(path.name)
+        if named and path.is_file() and not is_alive(int(named[1])):
+            found.append(path)
+    return found
 
 
 def process_tags() -> dict[str, str]:

@@ -15,8 +15,8 @@ from mlflow.exceptions import MlflowException
 
 from pipeline.common.damage import FILES, RUN, require_unchanged
 from pipeline.common.errors import one_line, without_password
-from pipeline.common.files import content_hash, unfinished, write_aside
-from pipeline.common.processes import process_tags
+from pipeline.common.files import content_hash, write_aside
+from pipeline.common.processes import process_tags, unfinished
 from pipeline.tracking.assets import log_datasets, log_model, log_model_input
 from pipeline.tracking.attempts import Attempts
 from pipeline.tracking.dead_runs import end_dead_runs

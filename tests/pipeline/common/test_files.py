@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.common.files import content_hash, unfinished, write_aside
+from pipeline.common.files import content_hash, write_aside
+from pipeline.common.processes import unfinished
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
