@@ -44,14 +44,18 @@ class Splits(NamedTuple):
     validation_labels: Tensor
 
 
-class Found(NamedTuple):
+class Chosen(NamedTuple):
     c: float
     accuracy: float
     weight: Tensor
+    effort: int  # passes, or strengths fitted in the authors' way
+
+
+class Found(NamedTuple):
+    chosen: Chosen
     wall: float
     cpu: float
     megabytes: int
-    effort: int  # passes, or strengths fitted in the authors' way
 
 
 def made_up(
@@ -69,13 +73,6 @@ def made_up(
         probabilities[rows] = (scale * (means[labels[rows]] + logits[rows])).double().softmax(1)
     count = samples - samples // 5
     return Splits(probabilities[:count], labels[:count], probabilities[count:], labels[count:])
-
-
-class Chosen(NamedTuple):
-    c: float
-    accuracy: float
-    weight: Tensor
-    effort: int
 
 
 def ours(splits: Splits, target: int) -> Chosen:
@@ -116,10 +113,10 @@ def measured(
         way(made_up(60, 20, 4, 0), 4)
         splits = made_up(*shape, seed=0)
         wall, cpu = time.perf_counter(), time.process_time()
-        c, accuracy, weight, count = way(splits, shape[2])
+        chosen = way(splits, shape[2])
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return Found(c, accuracy, weight, wall, cpu, peak, count)
+    return Found(chosen, wall, cpu, peak)
 
 
 @contextmanager
@@ -162,9 +159,10 @@ def in_process(
 
 
 def cells(found: Found) -> str:
+    chosen = found.chosen
     return (
-        f"{found.wall:.2f} ({found.cpu:.2f}) | {found.effort} | {found.c:g}, "
-        f"{found.accuracy:.4f} | {found.megabytes}"
+        f"{found.wall:.2f} ({found.cpu:.2f}) | {chosen.effort} | {chosen.c:g}, "
+        f"{chosen.accuracy:.4f} | {found.megabytes}"
     )
 
 

@@ -15,7 +15,7 @@ fine-tune trains and comes back soon, in every third round only when all is over
 --kills: what the stages from a drawn one on have made is thrown away, `dvc repro` (in every fifth
 round two of them, one of which waits for the other) is killed with its whole group of processes at
 a drawn moment, and run again to the end. DVC's own .dvc/tmp/rwlock, which a kill can leave
-half-written, is deleted first, as its message asks for.
+half-written, is deleted first.
 
 Every artifact must then have the bytes that it had undisturbed, no run is left RUNNING, no file
 lies beside its artifact, and `dvc status` is clean.

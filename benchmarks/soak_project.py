@@ -16,6 +16,8 @@ from mlflow.entities import Run
 from ruamel.yaml import YAML
 from small_project import SMALL, call, copy_project, draw_photos, identify, write_params
 
+from pipeline.checks.workspace import RWLOCK
+
 STAGES = (
     *("prepare-data", "extract-logits", "calibrate", "tune", "fit-relationship"),
     *("fine-tune", "evaluate", "report"),
@@ -70,10 +72,10 @@ def kill(started: "subprocess.Popen[str]") -> None:
 
 
 def mend_lock(project: Path) -> bool:
-    """Delete DVC's list of what is in use, as its message asks for, where a kill left it
-    half-written; say whether that was so.
+    """Delete DVC's list of what is in use, where a kill left it half-written; say whether that was
+    so.
     """
-    lock = project / ".dvc/tmp/rwlock"
+    lock = project / RWLOCK
     try:
         json.loads(lock.read_text())
     except FileNotFoundError:

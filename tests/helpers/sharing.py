@@ -17,6 +17,8 @@ from pipeline.search.storage import open_storage
 
 PATIENCE = 300.0  # seconds; ends what would wait for ever, and is far from what any wait takes
 
+NO_PID = 2**22 + 1  # above the largest of Linux
+
 # Forked from a server that has imported once what takes seconds. Each process would import pytest
 # too, as the program that started it.
 FORKING = multiprocessing.get_context("forkserver")

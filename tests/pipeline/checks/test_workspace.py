@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 from mlflow import MlflowClient
+from sharing import NO_PID
 
 from pipeline.checks import Finding, checked
 from pipeline.checks.workspace import (
@@ -26,7 +27,6 @@ from pipeline.common.errors import UserError
 from pipeline.common.processes import process_tags
 from pipeline.common.project import definition
 
-LARGEST_PID = 2**22  # of Linux
 STAGES = (
     "stages:\n  a: {cmd: echo x > out, deps: [in], outs: [out]}\n  b: {cmd: cat out, deps: [out]}\n"
 )
@@ -165,11 +165,11 @@ def test_what_is_left_in_the_making_is_named(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == Finding("leftovers", "none")
     folder = tmp_path / "data/tune"
     folder.mkdir(parents=True)
-    for name in (".gitignore", f".{LARGEST_PID}-a1b2c3d4.csv", "trials.csv"):
+    for name in (".gitignore", f".{NO_PID}-a1b2c3d4.csv", "trials.csv"):
         (folder / name).write_text("x")
     found = leftovers(tmp_path)
     assert found.state == "note"
-    assert f"data/tune/.{LARGEST_PID}-a1b2c3d4.csv;" in found.text
+    assert f"data/tune/.{NO_PID}-a1b2c3d4.csv;" in found.text
 
 
 def fail() -> Finding:

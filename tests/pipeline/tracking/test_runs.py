@@ -6,15 +6,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from mlflow import MlflowClient
-from sharing import Started, let_go
+from sharing import NO_PID, Started, let_go
 from work import run_stage
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import content_hash
 from pipeline.tracking import runs, store
 from pipeline.tracking.attempts import RETRIES, limit_waits
-
-LARGEST_PID = 2**22  # of Linux
 
 
 def client(root):
@@ -202,7 +200,7 @@ def test_a_run_whose_stage_ended_while_the_server_was_away_is_finished_by_the_ne
     folder.mkdir(parents=True)
     with runs.stage_run(project, "tune", {}, [], folder) as run:
         (folder / "out.txt").write_text("x")
-        run.set_tag("pid", str(LARGEST_PID + 1))  # as of a process that has ended
+        run.set_tag("pid", str(NO_PID))  # as of a process that has ended
         run.client = MlflowClient(broken_server[0])
     assert client(project).get_run(run.run_id).info.status == "RUNNING"
     stage("calibrate")
