@@ -1,10 +1,12 @@
 """Every row of bad_inputs.yaml ends in one line and exit code 1, and leaves nothing half-made."""
 
 import functools
+import itertools
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,7 +139,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place]).returncode:
         pytest.skip("only root mounts")
     yield place
-    subprocess.run(["umount", place], check=True)
+    # Lazily: this process keeps the connection to a database that lies there.
+    subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def test_a_full_disk_is_one_line(prepared: Path, small_disk: Path) -> None:
@@ -151,6 +154,54 @@ def test_a_full_disk_is_one_line(prepared: Path, small_disk: Path) -> None:
     assert len(result.stderr.strip().splitlines()) == 1
     assert not [name for name in left if name.startswith(".")]
     assert "reliability.png" not in left
+
+
+@pytest.mark.parametrize(
+    ("variable", "form", "command", "says"),
+    [
+        (
+            "MLFLOW_TRACKING_URI",
+            "sqlite:///{}/mlflow.db",
+            "stage calibrate",
+            "readonly database; see",
+        ),
+        ("COT_STORAGE", "sqlite:///{}/mlflow.db", "stage tune", "readonly database; check"),
+        ("COT_STORAGE", "{}/journal.log", "stage tune", "Read-only file system; name a file"),
+    ],
+)
+def test_a_place_that_can_only_be_read_is_one_line(
+    variable: str,
+    form: str,
+    command: str,
+    says: str,
+    prepared: Path,
+    small_disk: Path,
+    empty_database: Path,
+    monkeypatch: Any,
+) -> None:
+    remount = ["mount", "--options"]
+    subprocess.run([*remount, "remount,size=4m", small_disk], check=True)
+    shutil.copy(empty_database, small_disk / "mlflow.db")
+    subprocess.run([*remount, "remount,ro", small_disk], check=True)
+    monkeypatch.setenv(variable, form.format(small_disk))
+    before = files_below(prepared)
+    result = cot(*command.split())
+    assert result.exit_code == 1
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert says in result.stderr
+    assert files_below(prepared) == before
+
+
+def test_a_clock_that_is_set_back_changes_no_result(prepared: Path, monkeypatch: Any) -> None:
+    now = itertools.count(time.time(), -3600)
+    with restored(prepared, ["data/calibrate/seed-0"]):
+        assert cot("stage", "calibrate").exit_code == 0
+        expected = (prepared / "data/calibrate/seed-0/calibration.json").read_bytes()
+        monkeypatch.setattr(time, "time", lambda: next(now))
+        result = cot("stage", "calibrate")
+        found = (prepared / "data/calibrate/seed-0/calibration.json").read_bytes()
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert found == expected
 
 
 @pytest.mark.processes

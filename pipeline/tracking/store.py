@@ -24,6 +24,8 @@ MOST_PARAMS = 100  # that MLflow takes at once
 LOCK_PATIENCE = 20  # seconds that a database locked by another process is waited for
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
+# What a database refuses is said by `refusing`, in one line; here it has a traceback.
+logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)
 
 
 def connect(root: Path) -> tuple[MlflowClient, str]:
@@ -55,12 +57,12 @@ def refusing(root: Path) -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError, sqlite3.Error, SQLAlchemyError) as error:
-        reason = without_password(one_line(error))[:160]
+        reason = without_password(one_line(error)).partition(" [SQL: ")[0][:160]
         uri = os.environ.get("MLFLOW_TRACKING_URI")
         shown = without_password(uri or str(_database(root)))
         advice = "close the program that locks it, or set MLFLOW_TRACKING_URI"
         if uri:
-            advice = "see that it runs, or change MLFLOW_TRACKING_URI"
+            advice = "see that it runs and can be written, or change MLFLOW_TRACKING_URI"
         raise UserError(f"MLflow at {shown} cannot be used: {reason}; {advice}") from None
 
 
