@@ -52,7 +52,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--methods", nargs="+", default=["vanilla", "co-tuning"])
     parser.add_argument("--compile", action="store_true", help="both sides of training")
-    parser.add_argument("--processes", type=int, default=max(1, min(2, torch.cuda.device_count())))
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=max(1, min(2, torch.cuda.device_count())),
+        help="of a second table",
+    )
     options = parser.parse_args()
     with joined_processes() as processes:
         measure(options, processes)
@@ -71,17 +76,17 @@ def measure(options: argparse.Namespace, processes: Processes) -> None:
         if processes.is_first:
             what = f"{options.model}, {options.input_size} px, batch {options.batch_size}"
             print(f"{what}, {compute}, processes: {processes.count}")
-        made = Made(options, source, compute, processes)
-        report("extraction / bare forward", *made.extraction(), made)
+        workload = Workload(options, source, compute, processes)
+        report("extraction / bare forward", *workload.extraction(), workload)
         for method in options.methods:
             try:
-                report(f"{method} / bare step", *made.training(method), made)
+                report(f"{method} / bare step", *workload.training(method), workload)
             except UserError as error:
                 if processes.is_first:
                     print(f"{method}: {error}")
 
 
-class Made:
+class Workload:
     """Images and what runs on them, in one of the processes."""
 
     def __init__(
@@ -144,14 +149,16 @@ class Made:
         return lambda: next(starts).train(), bare
 
 
-def report(name: str, first: Call, second: Call, made: Made) -> None:
+def report(name: str, first: Call, second: Call, workload: Workload) -> None:
     """Print the median rates of both, the median and range of their ratio, and memory."""
     second()
-    memory = gigabytes(first, made.compute)
-    times = [(seconds(first, made), seconds(second, made)) for _ in range(made.rounds)]
+    memory = gigabytes(first, workload.compute)
+    times = [(seconds(first, workload), seconds(second, workload)) for _ in range(workload.rounds)]
     ratios = sorted(a / b for a, b in times)
-    rates = [len(made.images) / statistics.median(column) for column in zip(*times, strict=True)]
-    if not made.processes.is_first:
+    rates = [
+        len(workload.images) / statistics.median(column) for column in zip(*times, strict=True)
+    ]
+    if not workload.processes.is_first:
         return
     print(
         f"{name:30} {rates[0]:8.0f} / {rates[1]:.0f} images/s, time ratio "
@@ -170,13 +177,13 @@ def gigabytes(call: Call, compute: Compute) -> str:
     return f", {torch.cuda.max_memory_allocated() / 1e9:.2f} GB"
 
 
-def seconds(call: Call, made: Made) -> float:
+def seconds(call: Call, workload: Workload) -> float:
     """Wall time of a call in all processes, from the moment that they are all there."""
 
     def wait() -> None:
-        if made.processes.count > 1:
+        if workload.processes.count > 1:
             dist.barrier()
-        if made.compute.device.type == "cuda":
+        if workload.compute.device.type == "cuda":
             torch.cuda.synchronize()
 
     wait()
