@@ -13,10 +13,11 @@ from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from rich.console import Console
 
 from pipeline.artifacts import Store
-from pipeline.common.errors import UserError, one_line
+from pipeline.common.errors import UserError
 from pipeline.common.files import content_hash
 from pipeline.common.processes import process_tags
 from pipeline.deployment.model_card import CARD
+from pipeline.tracking.attempts import refusal
 from pipeline.tracking.provenance import git_tags
 from pipeline.tracking.runs import StageRun
 from pipeline.tracking.store import connect
@@ -106,7 +107,7 @@ def register(
             return _log(client, experiment, run, folder, description, tags, name, alias)
     except (MlflowException, OSError) as error:
         raise UserError(
-            f"MLflow does not register {name}: {one_line(error)[:160]}; see `mlflow ui`"
+            f"MLflow does not register {name}: {refusal(error)}; see `mlflow ui`"
         ) from None
 
 

@@ -22,6 +22,11 @@ AT_ONCE = {MLFLOW_HTTP_REQUEST_MAX_RETRIES.name: "0", MLFLOW_HTTP_REQUEST_TIMEOU
 log = logging.getLogger(__name__)
 
 
+def refusal(error: Exception) -> str:
+    """Why MLflow, or its database, refused, for a message: without passwords and statements."""
+    return without_password(one_line(error)).partition(" [SQL: ")[0][:160]
+
+
 def limit_waits() -> None:
     """Have MLflow wait half a minute for a server, where its own variable says nothing else."""
     os.environ.setdefault(MLFLOW_HTTP_REQUEST_MAX_RETRIES.name, RETRIES)
@@ -56,8 +61,7 @@ class Attempts:
                 call(*arguments, **options)
         except (MlflowException, OSError) as error:
             if not self._told:
-                reason = without_password(one_line(error))[:160]
-                log.warning("MLflow run %s cannot be written: %s", run_id, reason)
+                log.warning("MLflow run %s cannot be written: %s", run_id, refusal(error))
             self._told = self._is_away = True
             return False
         except (KeyboardInterrupt, SystemExit):

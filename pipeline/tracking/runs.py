@@ -14,11 +14,10 @@ from mlflow.entities import Metric, RunTag
 from mlflow.exceptions import MlflowException
 
 from pipeline.common.damage import FILES, RUN, require_unchanged
-from pipeline.common.errors import one_line, without_password
 from pipeline.common.files import content_hash, write_aside
 from pipeline.common.processes import process_tags, unfinished
 from pipeline.tracking.assets import log_datasets, log_model, log_model_input
-from pipeline.tracking.attempts import Attempts
+from pipeline.tracking.attempts import Attempts, refusal
 from pipeline.tracking.dead_runs import end_dead_runs
 from pipeline.tracking.names import accepted, as_params
 from pipeline.tracking.pipelines import PARENT, describe, link_reused, pipeline_run
@@ -215,8 +214,7 @@ def _pipeline(
     try:
         return pipeline_run(client, experiment, root, state)
     except (MlflowException, OSError) as error:
-        reason = without_password(one_line(error))[:160]
-        log.warning("the MLflow run of the pipeline cannot be written: %s", reason)
+        log.warning("the MLflow run of the pipeline cannot be written: %s", refusal(error))
         return None
 
 

@@ -13,9 +13,9 @@ from mlflow.entities import Param
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.common.errors import UserError, one_line, without_password
+from pipeline.common.errors import UserError, without_password
 from pipeline.common.project import main_root, tracking_root
-from pipeline.tracking.attempts import limit_waits
+from pipeline.tracking.attempts import limit_waits, refusal
 from pipeline.tracking.views import STATE, TAG, share_view
 
 EXPERIMENT = "co-tuning"
@@ -57,13 +57,12 @@ def refusing(root: Path) -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError, sqlite3.Error, SQLAlchemyError) as error:
-        reason = without_password(one_line(error)).partition(" [SQL: ")[0][:160]
         uri = os.environ.get("MLFLOW_TRACKING_URI")
         shown = without_password(uri or str(_database(root)))
         advice = "close the program that locks it, or set MLFLOW_TRACKING_URI"
         if uri:
             advice = "see that it runs and can be written, or change MLFLOW_TRACKING_URI"
-        raise UserError(f"MLflow at {shown} cannot be used: {reason}; {advice}") from None
+        raise UserError(f"MLflow at {shown} cannot be used: {refusal(error)}; {advice}") from None
 
 
 def standing_run(
